@@ -1,0 +1,74 @@
+#!/usr/bin/python
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: identity_files
+short_description: Write what a host lacks of the cluster's identity
+version_added: 0.1.0
+description:
+  - Compares, on the controller, what the host holds (C(__identity_held)) with the settled identity
+    (C(__identity_settled)). Where nothing is missing, the host is not touched.
+  - Otherwise issues the certificates of the host that are missing, do not fit, or have less than 30 % of their life left,
+    and writes them with the missing shared files through M(caravan.cluster.files). A shared file that exists is never
+    replaced.
+  - No content is shown, in no verbosity; the diff says why each file is written.
+author:
+  - Caravan contributors (@caravan-cluster)
+options:
+  name:
+    description: The host's name in its certificates.
+    type: str
+    required: true
+  address:
+    description: The host's address in its certificates.
+    type: str
+    required: true
+  extra_names:
+    description: More DNS names for etcd's server and peer certificates.
+    type: list
+    elements: str
+    default: []
+  key_algorithm:
+    description: Algorithm of the certificates' keys.
+    type: str
+    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096]
+    default: ecdsa-p256
+  leaf_validity_days:
+    description: Validity of a new certificate, in days.
+    type: float
+    default: 365
+extends_documentation_fragment:
+  - caravan.cluster.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Write what this host lacks
+  caravan.cluster.identity_files:
+    name: "{{ cluster_node_name }}"
+    address: "{{ cluster_node_address }}"
+"""
+
+RETURN = r"""
+changed_paths:
+  description: The files that were written, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/etcd/pki/ca.crt]
+reasons:
+  description: Why, by path.
+  returned: always
+  type: dict
+  sample: {/etc/etcd/pki/server.crt: missing}
+"""
