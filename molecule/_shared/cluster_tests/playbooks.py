@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -74,7 +75,7 @@ def changed_tasks(output: str) -> list[str]:
         if line.startswith(("TASK [", "RUNNING HANDLER [")):
             task = line.split("[", 1)[1].rsplit("]", 1)[0]
         elif line.startswith("changed: ["):
-            tasks.append(f"{task} {line[len('changed: '):]}")
+            tasks.append(f"{task} {line[len('changed: ') :]}")
     return tasks
 
 
@@ -136,7 +137,5 @@ class Playbooks:
 
 def _kill_group(group: int) -> None:
     """Kill a process group that this module started (its leader's pid is its id)."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -28,9 +28,7 @@ class CommandError(AssertionError):
     """A command that had to work did not."""
 
 
-def run(
-    command: Sequence[str], *, stdin: str | None = None, timeout: float = 60, check: bool = True
-) -> Result:
+def run(command: Sequence[str], *, stdin: str | None = None, timeout: float = 60, check: bool = True) -> Result:
     """Run a command to its end; with `check`, anything but 0 raises CommandError with both outputs."""
     try:
         done = subprocess.run(
