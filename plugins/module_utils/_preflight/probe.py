@@ -287,7 +287,7 @@ def kubernetes(root: Path) -> dict[str, Any]:
 def record(root: Path) -> dict[str, str]:
     """What the roles control_plane and worker wrote at the end of a successful join. Empty before that.
 
-    Keys, all strings: name, endpoint, pod_cidr, service_cidr, dns_domain, network_provider, kubernetes_version.
+    Keys, all strings: name, endpoint, pod_cidr, pod_node_prefix, service_cidr, dns_domain, network_provider, kubernetes_version.
     """
     with contextlib.suppress(ValueError):
         content = json.loads(text(root / RECORD_PATH.lstrip("/")) or "{}")
