@@ -1,22 +1,21 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""What every module's documentation says about itself."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # What every module of this collection promises. A module that promises less says so in an `attributes` of its own.
+    """Descriptions of the attributes; each module states its own support of them."""
+
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode and tells what it would change, without changing it.
-    support: full
+    description: Can run in check mode, and tells then truthfully what it would change, without changing it.
   diff_mode:
-    description: Returns what has changed, or would change, in diff mode.
-    support: full
+    description: Returns in diff mode what has changed, or what it would change in check mode.
   idempotent:
-    description: A second run with the same arguments changes nothing.
-    support: full
+    description: When run twice in a row without outside changes, the second run changes nothing and says so.
 """

@@ -1,0 +1,160 @@
+#!/usr/bin/python
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module cluster_ready: waits until a cluster's nodes and named workloads are ready."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_ready
+short_description: Wait until a cluster's nodes and named workloads are ready
+version_added: 0.1.0
+description:
+  - Looks at the cluster's API until the named nodes are C(Ready), every named DaemonSet has a C(Ready) pod of its
+    newest template on each of these nodes, and every named Deployment is C(Available) at its newest generation.
+  - Nodes that are not named are left out, so that a dead machine does not stop the work on the others.
+  - It changes nothing. In check mode it looks once, does not wait and does not fail.
+options:
+  kubeconfig:
+    description: Path of the kubeconfig on the host the module runs on.
+    type: path
+    required: true
+  context:
+    description: The kubeconfig's context; its current one where left out.
+    type: str
+  nodes:
+    description: Names of the nodes that have to be ready. Where empty, all that are registered.
+    type: list
+    elements: str
+    default: []
+  daemonsets:
+    description: DaemonSets that have to run on these nodes.
+    type: list
+    elements: dict
+    default: []
+    suboptions: &workload
+      namespace:
+        description: The namespace.
+        type: str
+        required: true
+      name:
+        description: The name.
+        type: str
+        required: true
+  deployments:
+    description: Deployments that have to be available.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *workload
+  timeout:
+    description: Seconds after which the module gives up and says what it has seen last.
+    type: float
+    default: 300
+  poll_interval:
+    description: Seconds between two looks.
+    type: float
+    default: 0.5
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: There is nothing it changes.
+  idempotent:
+    support: full
+extends_documentation_fragment:
+  - caravan.cluster.attributes
+requirements:
+  - kubernetes (Python package) on the host the module runs on
+author:
+  - Caravan contributors (@caravan-cluster)
+"""
+
+EXAMPLES = r"""
+- name: Wait for the pod network on the nodes of this run
+  caravan.cluster.cluster_ready:
+    kubeconfig: "{{ cluster_kubeconfig }}"
+    nodes: [cp1, worker1]
+    daemonsets:
+      - namespace: kube-flannel
+        name: kube-flannel
+    deployments:
+      - namespace: kube-system
+        name: coredns
+  delegate_to: localhost
+  run_once: true
+"""
+
+RETURN = r"""
+ready:
+  description: Whether all that was named is ready. Can only be V(false) in check mode.
+  type: bool
+  returned: success
+  sample: true
+waiting_for:
+  description: What is missing, in words. Empty outside of check mode.
+  type: list
+  elements: str
+  returned: success
+  sample:
+    - "node worker1 is not Ready: container runtime network not ready"
+elapsed_seconds:
+  description: How long it took.
+  type: float
+  returned: success
+  sample: 4.6
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.caravan.cluster.plugins.module_utils._k8s.client import KubernetesClient
+from ansible_collections.caravan.cluster.plugins.module_utils._k8s.errors import ApiUnreachable, KubernetesError
+from ansible_collections.caravan.cluster.plugins.module_utils._k8s.readiness import Expected, Workload
+from ansible_collections.caravan.cluster.plugins.module_utils._k8s.waiter import Waiter
+
+
+def argument_spec() -> dict[str, Any]:
+    workload = {"namespace": {"type": "str", "required": True}, "name": {"type": "str", "required": True}}
+    return {
+        "kubeconfig": {"type": "path", "required": True},
+        "context": {"type": "str"},
+        "nodes": {"type": "list", "elements": "str", "default": []},
+        "daemonsets": {"type": "list", "elements": "dict", "default": [], "options": workload},
+        "deployments": {"type": "list", "elements": "dict", "default": [], "options": workload},
+        "timeout": {"type": "float", "default": 300},
+        "poll_interval": {"type": "float", "default": 0.5},
+    }
+
+
+def look_once(expected: Expected, client: KubernetesClient) -> list[str]:
+    try:
+        return expected.missing(client)
+    except ApiUnreachable as error:
+        return [f"the API does not answer: {error}"]
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    parameters = module.params
+    expected = Expected(
+        nodes=tuple(parameters["nodes"]),
+        daemonsets=Workload.from_options(parameters["daemonsets"]),
+        deployments=Workload.from_options(parameters["deployments"]),
+    )
+    try:
+        client = KubernetesClient(parameters["kubeconfig"], parameters["context"])
+        if module.check_mode:
+            missing = look_once(expected, client)
+            module.exit_json(changed=False, ready=not missing, waiting_for=missing, elapsed_seconds=0.0)
+        waiter = Waiter(timeout=parameters["timeout"], interval=parameters["poll_interval"])
+        elapsed = waiter.wait(lambda: expected.missing(client))
+    except KubernetesError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, ready=True, waiting_for=[], elapsed_seconds=round(elapsed, 2))
+
+
+if __name__ == "__main__":
+    main()
