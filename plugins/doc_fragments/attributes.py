@@ -7,15 +7,18 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Descriptions of the attributes; each module states its own support of them."""
+    """What every module of this collection promises. One that promises less says so in `attributes` of its own."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode, and tells then truthfully what it would change, without changing it.
+    description: Can run in check mode and tells what it would change, without changing it.
+    support: full
   diff_mode:
-    description: Returns in diff mode what has changed, or what it would change in check mode.
+    description: Returns what has changed, or would change, in diff mode.
+    support: full
   idempotent:
-    description: When run twice in a row without outside changes, the second run changes nothing and says so.
+    description: A second run with the same arguments changes nothing.
+    support: full
 """
