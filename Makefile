@@ -1,0 +1,70 @@
+# The front door. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+INVENTORY ?= inventories/local
+# build: compile pinned sources. upstream: download released binaries, verified by their checksums.
+SOURCE ?= build
+# down: 1 takes every inventory's machines, the node images, the caches and .caravan.
+ALL ?=
+# More arguments for ansible-playbook, such as ARGS='--check --diff'.
+ARGS ?=
+
+export PATH := $(CURDIR)/.caravan/venv/bin:$(CURDIR)/.caravan/bin:$(PATH)
+# podman and buildah go by the project's own settings, never by the machine's.
+export CONTAINERS_CONF := $(CURDIR)/roles/local_machines/files/containers.conf
+export PWD := $(CURDIR)
+
+name = $(notdir $(patsubst %/,%,$(INVENTORY)))
+fill = $(if $(filter upstream,$(SOURCE)),download,build)
+
+.PHONY: help setup check-arguments up down lock test test-unit test-meta test-lint test-integration test-molecule
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	echo
+	echo '  INVENTORY=inventories/local_ha   another cluster (default: inventories/local)'
+	echo '  SOURCE=upstream                  download released artifacts instead of building them'
+	echo '  ALL=1                            with down: everything, also images, caches and .caravan'
+	echo "  ARGS='--check --diff'            more arguments for ansible-playbook"
+
+setup: ## Prepare this machine: packages, Python environment, Go
+	@scripts/setup
+
+check-arguments:
+	@case "$(SOURCE)" in build | upstream) ;; *) echo "SOURCE is '$(SOURCE)'; it is build or upstream" >&2; exit 2 ;; esac
+	if ! [ -e "$(INVENTORY)" ]; then
+	  echo "INVENTORY is '$(INVENTORY)', which does not exist. There are: $$(ls -d inventories/[a-z]* | xargs)" >&2
+	  exit 2
+	fi
+
+up: check-arguments setup ## A cluster: machines, artifacts, Kubernetes
+	@ansible-playbook -i "$(INVENTORY)" playbooks/provision.yml playbooks/mirror.yml playbooks/site.yml \
+	  -e mirror_fill=$(fill) $(ARGS)
+
+down: check-arguments ## Remove the machines of INVENTORY, with all they hold
+	@scripts/down "$(INVENTORY)" $(if $(ALL),all)
+
+lock: setup ## Write requirements/*.txt anew from requirements/*.in
+	@scripts/lock
+
+test: setup ## All tests
+	@scripts/test unit meta lint integration molecule
+
+test-unit: setup ## Pure functions, templates, specs
+	@scripts/test unit
+
+test-meta: setup ## The rules of this repository
+	@scripts/test meta
+
+test-lint: setup ## Linters, types, sanity, docs
+	@scripts/test lint
+
+test-integration: setup ## Against real servers on this machine
+	@scripts/test integration
+
+test-molecule: setup ## Against real clusters on this machine
+	@scripts/test molecule
