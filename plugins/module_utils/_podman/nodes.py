@@ -60,7 +60,7 @@ class Existing:
     """A node container that podman has."""
 
     machine: str
-    running: bool
+    state: str  # podman's word: created, running, exited, ...
     definition: str
 
 
@@ -147,12 +147,13 @@ def plan_present(current: Current, desired: Desired) -> Plan:
     outdated = []
     for machine in desired.machines:
         container = existing.get(machine.name)
-        if container is None:
+        # One that was made but never started is what an interrupted run left: it may lack its keys.
+        if container is None or container.state == "created":
             actions.append(Action("create", machine.name))
             continue
         if container.definition != definition(desired, machine):
             outdated.append(machine.name)
-        if not container.running:
+        if container.state != "running":
             actions.append(Action("start", machine.name))
         if machine.name not in current.keys:
             actions.append(Action("renew_keys", machine.name))
@@ -191,6 +192,15 @@ def network_arguments(desired: Desired) -> list[str]:
     ]
 
 
+def hardware_address(address: str) -> str:
+    """A locally administered MAC address that belongs to an address for good.
+
+    Podman would draw a new one at every start, as if the network card had been replaced: neighbours keep the old one for
+    half a minute, in which a rebooted machine cannot be reached.
+    """
+    return "02:ca:" + ":".join(f"{part:02x}" for part in ipaddress.ip_address(address).packed)
+
+
 def volume_arguments(desired: Desired, machine: Machine, path: str) -> list[str]:
     return [
         "volume",
@@ -208,10 +218,12 @@ def container_arguments(desired: Desired, machine: Machine, kernel_modules: bool
     modules = ["/lib/modules:/lib/modules:ro"] if kernel_modules else []
     return [
         "create",
+        "--replace",
         f"--name={container_name(desired.inventory, machine.name)}",
         f"--hostname={machine.name}",
         f"--network={network_name(desired.inventory)}",
         f"--ip={machine.address}",
+        f"--mac-address={hardware_address(machine.address)}",
         "--privileged",
         "--systemd=always",
         "--cgroupns=private",
@@ -256,7 +268,7 @@ def parse_containers(listed: list[dict]) -> tuple[Existing, ...]:
     return tuple(
         Existing(
             machine=entry["Labels"].get(MACHINE_LABEL, ""),
-            running=entry["State"] == "running",
+            state=entry["State"],
             definition=entry["Labels"].get(DEFINITION_LABEL, ""),
         )
         for entry in sorted(listed, key=lambda entry: entry["Names"][0])
