@@ -12,7 +12,9 @@ from typing import Any
 
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.vars.manager import VariableManager
 
 
@@ -44,6 +46,8 @@ class Inventory:
 
 def load(*sources: Path) -> Inventory:
     """Read one or more inventory sources, later ones adding to earlier ones."""
+    if AnsibleCollectionConfig.collection_finder is None:
+        init_plugin_loader()
     loader = DataLoader()
     manager = InventoryManager(loader=loader, sources=[str(source) for source in sources])
     variables = VariableManager(loader=loader, inventory=manager)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import testinfra
 from testinfra.host import Host
@@ -32,9 +31,9 @@ class Nodes:
         """Return the testinfra host."""
         if name not in self._hosts:
             user = self.inventory.value(name, "ansible_user", "root")
-            options = {"ssh_extra_args": shlex.join(self._options(name)), "controlpersist": "0"}
             address = self.inventory.value(name, "ansible_host", name)
-            self._hosts[name] = testinfra.get_host(f"ssh://{user}@{address}?{urlencode(options)}")
+            options = shlex.join(self._options(name))
+            self._hosts[name] = testinfra.get_host(f"ssh://{user}@{address}", ssh_extra_args=options)
         return self._hosts[name]
 
     def forget(self, name: str) -> None:
