@@ -49,10 +49,19 @@ options:
   outdated:
     description:
       - What to do with a unit that is older than one of its files.
-      - V(report) only returns it and says changed, so that a handler is notified. V(restart) and V(reload) are for that handler.
+      - V(report) only returns it and says changed, so that a handler is notified.
+      - V(restart) and V(reload) are for that handler. It looks at nothing else, O(units[].state) and the like are passed over, so
+        that it can be given the same units.
     type: str
     choices: [report, restart, reload]
     default: report
+  changed_paths:
+    description:
+      - What the task before has written, such as the C(changed_paths) of M(caravan.cluster.files). Only check mode looks here, in
+        which nothing was written and no time stamp tells.
+    type: list
+    elements: path
+    default: []
 extends_documentation_fragment:
   - caravan.cluster.attributes
 attributes:
@@ -72,6 +81,7 @@ EXAMPLES = r"""
         enabled: true
         state: started
         files: [/etc/containerd/config.toml, /usr/local/bin/containerd]
+    changed_paths: "{{ __container_runtime_written.changed_paths }}"
   notify: container_runtime restart
 
 # The handler
@@ -121,6 +131,7 @@ def argument_spec() -> dict:
             },
         },
         "outdated": {"type": "str", "choices": ["report", "restart", "reload"], "default": "report"},
+        "changed_paths": {"type": "list", "elements": "path", "default": []},
     }
 
 
@@ -178,19 +189,23 @@ def main() -> None:
         systemd.run("daemon-reload")
         observed = systemd.show(list(wanted))
 
+    mode = module.params["outdated"]
+    would_change = set(module.params["changed_paths"]) if module.check_mode else set()
     actions: dict[str, list[str]] = {}
     outdated_units: list[str] = []
     for name, unit in wanted.items():
-        if unknown(name):
-            if unit["missing_ok"] and unit["masked"] is not True:
+        if unknown(name) and unit["masked"] is not True:
+            if unit["missing_ok"] or mode != "report":
                 continue
             # In check mode the unit file may be one that an earlier task would have written.
-            if not module.check_mode and unit["masked"] is not True:
+            if not module.check_mode:
                 module.fail_json(msg=f"systemd does not know the unit {name}")
-        outdated = is_outdated(observed[name], file_ages(unit["files"]), time.monotonic())
-        if outdated:
+        active = observed[name].get("ActiveState") in ("active", "reloading")
+        if is_outdated(observed[name], file_ages(unit["files"]), time.monotonic()) or (
+            active and would_change & set(unit["files"])
+        ):
             outdated_units.append(name)
-        verbs = plan(unit, observed[name], outdated, module.params["outdated"])
+        verbs = plan(unit, observed[name]) if mode == "report" else [mode] * (name in outdated_units)
         if verbs:
             actions[name] = verbs
     if not module.check_mode:
@@ -198,8 +213,7 @@ def main() -> None:
             for verb in verbs:
                 systemd.run(verb, name)
 
-    reported = outdated_units if module.params["outdated"] == "report" else []
-    touched = sorted({*actions, *reported})
+    touched = sorted({*actions, *outdated_units})
     module.exit_json(
         changed=bool(touched),
         actions=actions,

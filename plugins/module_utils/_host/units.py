@@ -38,11 +38,10 @@ def is_outdated(unit: dict[str, str], file_ages: list[float], monotonic_now: flo
     return any(0 <= age < state_age for age in file_ages)
 
 
-def plan(wanted: dict, unit: dict[str, str], outdated: bool, on_outdated: str) -> list[str]:
+def plan(wanted: dict, unit: dict[str, str]) -> list[str]:
     """Return the systemctl verbs that bring one unit to the wanted state, in order.
 
     `wanted`: enabled, masked (bool or None: left as it is), state (started, stopped or None).
-    `on_outdated`: report (do nothing, the caller tells a handler), restart or reload.
     """
     actions: list[str] = []
     masked = unit.get("LoadState") == "masked" or unit.get("UnitFileState", "").startswith("masked")
@@ -51,8 +50,7 @@ def plan(wanted: dict, unit: dict[str, str], outdated: bool, on_outdated: str) -
     active = unit.get("ActiveState") in ("active", "reloading", "activating")
     if wanted.get("state") == "stopped" and active:
         actions.append("stop")
-    enabled = unit.get("UnitFileState") in _ENABLED
-    if wanted.get("enabled") is True and not enabled:
+    if wanted.get("enabled") is True and unit.get("UnitFileState") not in _ENABLED:
         actions.append("enable")
     if wanted.get("enabled") is False and unit.get("UnitFileState", "").startswith("enabled"):
         actions.append("disable")
@@ -60,8 +58,6 @@ def plan(wanted: dict, unit: dict[str, str], outdated: bool, on_outdated: str) -
         actions.append("mask")
     if wanted.get("state") == "started" and not active:
         actions.append("start")
-    elif outdated and on_outdated != "report" and wanted.get("state") != "stopped":
-        actions.append(on_outdated)
     return actions
 
 

@@ -49,16 +49,18 @@ class Host:
         name: str,
         hosts: dict[str, str] | None = None,
         groups: dict[str, list[str]] | None = None,
-        vars_files: tuple[str, ...] = ("Debian",),
+        os_family: str = "Debian",
         **settings: Any,
     ) -> None:
         hosts, groups = hosts or HA_HOSTS, groups or HA_GROUPS
         variables: dict[str, Any] = {}
-        names = ["cluster/defaults/main", f"{role}/defaults/main", "cluster/vars/main", f"{role}/vars/main"]
-        for file in [*names, *(f"{role}/vars/{file}" for file in vars_files)]:
-            path = ROLES / f"{file}.yml"
-            if path.exists():
-                variables |= trusted(yaml.safe_load(path.read_text()) or {})
+        for file in ("cluster/defaults/main", f"{role}/defaults/main", "cluster/vars/main", f"{role}/vars/main"):
+            for path in (ROLES / f"{file}.yml", *sorted((ROLES / file).glob("*.yml"))):
+                if path.exists():
+                    variables |= trusted(yaml.safe_load(path.read_text()) or {})
+        distribution = ROLES / role / "vars" / f"{os_family}.yml"
+        if distribution.exists():
+            variables |= trusted(yaml.safe_load(distribution.read_text()))
         variables |= {
             "cluster_name": "demo",
             "cluster_endpoint": "api.demo.example",
@@ -68,7 +70,7 @@ class Host:
             "hostvars": {host: {"ansible_host": address} for host, address in hosts.items()},
             "inventory_hostname": name,
             "ansible_host": hosts[name],
-            "ansible_facts": {"os_family": vars_files[0]},
+            "ansible_facts": {"os_family": os_family},
             "ansible_managed": "Managed",
             **trusted(settings),
         }
