@@ -115,7 +115,15 @@ def build(podman: Podman, name: str, defined: dict, files: bytes) -> None:
             except FileNotFoundError as error:
                 raise PodmanError("mmdebstrap is not installed: run scripts/setup") from error
             imported = subprocess.run(
-                ["podman", "import", "--quiet", '--change=CMD ["/sbin/init"]', "--change=LABEL caravan.image=node", "-", name],
+                [
+                    "podman",
+                    "import",
+                    "--quiet",
+                    '--change=CMD ["/sbin/init"]',
+                    "--change=LABEL caravan.image=node",
+                    "-",
+                    name,
+                ],
                 stdin=producer.stdout,
                 capture_output=True,
                 env=podman.environment,

@@ -142,8 +142,10 @@ elapsed_seconds:
 import shutil
 import socket
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -173,7 +175,8 @@ class Keys:
     def make(self, path: Path, comment: str) -> None:
         """An ed25519 key pair, unless it is there."""
         if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.directory.parent, self.directory, path.parent):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], self.environment)
 
     def held(self) -> frozenset:
@@ -260,7 +263,9 @@ class Nodes:
             time.sleep(0.05)
         container = nodes.container_name(self.desired.inventory, machine.name)
         try:
-            journal = self.podman.run("exec", container, "journalctl", "--no-pager", "--lines=20").decode(errors="replace")
+            journal = self.podman.run("exec", container, "journalctl", "--no-pager", "--lines=20").decode(
+                errors="replace"
+            )
         except PodmanError as error:
             journal = str(error)
         raise PodmanError(
@@ -297,7 +302,7 @@ def observe(podman: Podman, keys: Keys, inventory: str, cidr: str = "") -> nodes
     )
 
 
-def in_parallel(function, items) -> None:
+def in_parallel(function: Callable[[Any], None], items: Iterable[Any]) -> None:
     """Call the function for every item, side by side. Raise the first error when all have ended."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         for future in [pool.submit(function, item) for item in items]:

@@ -24,8 +24,7 @@ def run(argv: list[str], environment: dict[str, str], stdin: bytes | None = None
             argv,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             env=environment,
             check=False,
         )

@@ -68,7 +68,7 @@ class Existing:
 class Current:
     """What podman has of one inventory, by label, and the machines whose keys the controller holds.
 
-    controller_attached: whether the controller has its address on the machines' bridge, without which it cannot reach them.
+    controller_attached: whether the controller has its address on the machines' bridge and so can reach them.
     """
 
     network: bool = False
@@ -112,10 +112,16 @@ def volume_name(inventory: str, machine: str, path: str) -> str:
 
 def check(desired: Desired) -> None:
     """Raise DefinitionError for what podman would refuse late or not at all."""
-    network = ipaddress.ip_network(desired.cidr)
+    try:
+        network = ipaddress.ip_network(desired.cidr)
+    except ValueError as error:
+        raise DefinitionError(f"local_machines_cidr is {desired.cidr}, which is no network: {error}") from error
     seen: dict[str, str] = {}
     for machine in desired.machines:
-        address = ipaddress.ip_address(machine.address)
+        try:
+            address = ipaddress.ip_address(machine.address)
+        except ValueError as error:
+            raise DefinitionError(f"{machine.name}: ansible_host is {machine.address}, which is no address") from error
         if address not in network:
             raise DefinitionError(
                 f"{machine.name}: ansible_host is {address}, which is not in local_machines_cidr ({network})"
@@ -195,8 +201,8 @@ def network_arguments(desired: Desired) -> list[str]:
 def hardware_address(address: str) -> str:
     """A locally administered MAC address that belongs to an address for good.
 
-    Podman would draw a new one at every start, as if the network card had been replaced: neighbours keep the old one for
-    half a minute, in which a rebooted machine cannot be reached.
+    Podman would draw a new one at every start, as if the network card had been replaced: neighbours keep the old one
+    for half a minute, in which a rebooted machine cannot be reached.
     """
     return "02:ca:" + ":".join(f"{part:02x}" for part in ipaddress.ip_address(address).packed)
 
@@ -227,7 +233,7 @@ def container_arguments(desired: Desired, machine: Machine, kernel_modules: bool
         "--privileged",
         "--systemd=always",
         "--cgroupns=private",
-        # /etc/hosts and /etc/resolv.conf are the machine's own files, not podman's mounts: roles replace them by rename.
+        # /etc/hosts and /etc/resolv.conf are the machine's own, not podman's mounts: roles replace them by rename.
         "--no-hosts",
         "--dns=none",
         "--stop-timeout=30",

@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run did: phases (plays), tasks, hosts, seconds. The JSON report is this, and the next run's estimates come from it.
+"""What a run did: phases (plays), tasks, hosts, seconds. The JSON report is this; the next run's estimates come from it.
 
 Holds names, times and counts only. What a module returned never comes here, because it may be secret.
 """
@@ -127,7 +127,9 @@ def utc(epoch: float) -> str:
 
 def write(directory: Path, name: str, document: dict[str, Any]) -> Path:
     """Writes the report, readable by its owner only, in one step."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Each with its mode: `parents=True` would make the inventory's directory readable for all.
+    directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.mkdir(exist_ok=True, mode=0o700)
     path = directory / name
     temporary = directory / f".{name}.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
