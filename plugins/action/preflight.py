@@ -3,16 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads variables and facts of all hosts, hands them to the pure checks, and reports all problems in one failure.
 
-Cost is what matters here: a variable is rendered only where it has to be, and a value that a group gives to a hundred hosts
-is checked once.
+Cost is what matters here: a variable is rendered only where it has to be, and a value that a group gives to a hundred
+hosts is checked once.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
@@ -23,6 +24,7 @@ from ..module_utils._preflight import mirror, spec
 from ..module_utils._preflight.problem import Problem, lines, message
 
 COLLECTION = Path(__file__).resolve().parent.parent.parent
+CATALOGUE = COLLECTION / "roles" / "artifacts" / "files" / "catalogue"
 # Where the catalogue names no version of Kubernetes (a collection without it, say).
 SUPPORTED = ["1.35.4", "1.36.3"]
 PER_HOST = ("cluster_node_address", "cluster_node_name")
@@ -88,7 +90,7 @@ class Site:
     def _default_files(role: Path) -> Iterator[Path]:
         for folder in ("defaults", "vars"):
             path = role / folder / "main.yml"
-            # A role's vars win over the inventory: only the internal ones that defaults of the role cluster refer to matter.
+            # Of the roles' vars only those matter that the role cluster's defaults refer to.
             if path.is_file() and (folder == "defaults" or role.name == "cluster"):
                 yield path
 
@@ -104,7 +106,7 @@ class Site:
             and (name not in self.defaults or value != self.defaults[name])
         }
 
-    # -- values ---------------------------------------------------------------------------------------------------------
+    # -- values ------------------------------------------------------------------------------------------
 
     def _source(self, host: str, name: str) -> Any:
         """The unrendered value as the inventory or the play sets it."""
@@ -141,7 +143,8 @@ class Site:
     def settings(self, host: str) -> dict[str, Any]:
         """What the checks read. A value that cannot be rendered is left out; the inventory's check has said so."""
         if host not in self._settings:
-            names = {*inventory_checks.SHARED, *PER_HOST, *(name for name in self.defaults if name.startswith(READ))}
+            names = {*inventory_checks.SHARED, *PER_HOST}
+            names.update(name for name in self.defaults if name.startswith(READ) or name.endswith("_version"))
             found = {}
             for name in names:
                 try:
@@ -153,7 +156,7 @@ class Site:
             self._settings[host] = found
         return self._settings[host]
 
-    # -- checks ---------------------------------------------------------------------------------------------------------
+    # -- checks ------------------------------------------------------------------------------------------
 
     def inventory_problems(self) -> Iterator[Problem]:
         members = inventory_checks.members(self.groups)
@@ -173,7 +176,8 @@ class Site:
         ):
             if not (problem.change in reported and problem.seen.endswith("is not set")):
                 yield problem
-        yield from mirror.check(first, self.groups)
+        addresses = [str(self._raw[host].get("ansible_host", host)) for host in self.groups.get("mirror", ())]
+        yield from mirror.check(first, addresses, self._artifact_names())
 
     def _unknown_names(self, settings: dict[str, Any]) -> Iterator[Problem]:
         holders: dict[str, list[str]] = {}
@@ -225,7 +229,7 @@ class Site:
             yield f"{seen}{origin(source)}", wanted
 
     def _needs_facts(self, host: str, value: Any, depth: int = 5) -> bool:
-        """Whether a value depends, perhaps through other variables, on facts, which are not known before the hosts are."""
+        """Whether a value depends, perhaps through other variables, on facts, which are not known yet."""
         if isinstance(value, dict):
             return any(self._needs_facts(host, item, depth) for item in value.values())
         if isinstance(value, (list, tuple)):
@@ -239,9 +243,16 @@ class Site:
         return any(self._needs_facts(host, variables[word], depth - 1) for word in words if word in variables)
 
     def _catalogue_versions(self) -> list[str]:
-        path = COLLECTION / "roles" / "artifacts" / "files" / "catalogue" / "kubernetes.yml"
+        path = CATALOGUE / "kubernetes.yml"
         content = self._loader.load_from_file(str(path)) if path.is_file() else {}
         return sorted(map(str, (content or {}).get("versions") or ())) or SUPPORTED
+
+    def _artifact_names(self) -> set[str]:
+        names: set[str] = set()
+        for path in sorted(CATALOGUE.glob("*.yml")):
+            content = self._loader.load_from_file(str(path)) or {}
+            names.update(name for kind in ("files", "images") for name in content.get(kind) or ())
+        return names
 
     def probes(self) -> dict[str, dict[str, Any]]:
         """What host_probe saw, for the hosts that are still in the play."""

@@ -10,12 +10,13 @@ type: stdout
 short_description: Phases with elapsed and estimated time, a summary, and a JSON report of every run
 version_added: 0.1.0
 description:
-  - Shows each play as a phase, with the time it took the last time, and one line for each task that changed something. What is
-    being waited for is said after O(heartbeat) seconds, and again at growing intervals.
-  - Failures, warnings, diffs and C(-v) output are those of P(ansible.builtin.default#callback). With C(-v) every task is shown.
+  - Shows each play as a phase, with the time it took the last time, and one line for each task that changed something.
+    What is being waited for is said after O(heartbeat) seconds, and again at growing intervals.
+  - Failures, warnings, diffs and C(-v) output are those of P(ansible.builtin.default#callback).
+    With C(-v) every task is shown.
   - At the end it prints time and changes per phase, the hosts by name and, after C(site.yml), what runs where.
-  - Every run leaves a JSON report in C(reports) below C(cluster_work_dir), mode 0600. It holds names, times and counts, never what
-    a module returned.
+  - Every run leaves a JSON report in C(reports) below C(cluster_work_dir), mode 0600. It holds names, times and counts,
+    never what a module returned.
   - Reports are written for inventories with a group C(cluster), and where O(directory) is set.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -50,7 +51,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ansible import constants as C
 from ansible import context
@@ -82,15 +83,15 @@ class CallbackModule(Default):
         self._wanted = max(1, len(context.CLIARGS.get("args") or ()))
         self._plays = 0
         self._number = 0
-        self._phase: Optional[PhaseRun] = None
+        self._phase: PhaseRun | None = None
         self._tasks: dict[str, TaskRun] = {}
-        self._current: Optional[TaskRun] = None
-        self._directory: Optional[Path] = None
+        self._current: TaskRun | None = None
+        self._directory: Path | None = None
         self._kubeconfig = ""
         self._groups: dict[str, list[str]] = {}
         self._totals: dict[str, dict[str, int]] = {}
         self._stop = threading.Event()
-        self._thread: Optional[threading.Thread] = None
+        self._thread: threading.Thread | None = None
         self._reported = False
         self._process = os.getpid()
 
@@ -98,12 +99,12 @@ class CallbackModule(Default):
     def _quiet(self) -> bool:
         return self._display.verbosity == 0
 
-    def _say(self, line: str, color: Optional[str] = None) -> None:
+    def _say(self, line: str, color: str | None = None) -> None:
         self._display.display(line, color=color)
         # Ansible leaves that to the system, which keeps a pipe's reader waiting for a full buffer.
         sys.stdout.flush()
 
-    # -- playbooks and phases -------------------------------------------------------------------------------------------
+    # -- playbooks and phases ----------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         super().v2_playbook_on_start(playbook)
@@ -129,7 +130,9 @@ class CallbackModule(Default):
         known = self._estimates[self._playbook].phases.get(name)
         title = words.phase_title(self._number, self._plays, name, known, bool(play.check_mode))
         if self._number == 1 and self._estimates[self._playbook].phases and self._plays > 1:
-            title += f", {words.duration(sum(self._estimates[self._playbook].phases.values()))} for all of {self._playbook}"
+            title += (
+                f", {words.duration(sum(self._estimates[self._playbook].phases.values()))} for all of {self._playbook}"
+            )
         self._display.display("")
         self._say(title, C.COLOR_HIGHLIGHT)
         self._phase = PhaseRun(name, self._playbook, time.monotonic())
@@ -182,7 +185,7 @@ class CallbackModule(Default):
         except Exception:  # a report must never end a run; what is wrong with the variable is said where it is used
             return default
 
-    # -- tasks ----------------------------------------------------------------------------------------------------------
+    # -- tasks -------------------------------------------------------------------------------------
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._begin(task)
@@ -220,7 +223,7 @@ class CallbackModule(Default):
         if run is not None:
             run.items.append(time.monotonic() - run.start - sum(run.items))
 
-    def _task_start(self, task: Any, prefix: Optional[str] = None) -> None:
+    def _task_start(self, task: Any, prefix: str | None = None) -> None:
         if not self._quiet:
             super()._task_start(task, prefix)
             return
@@ -229,7 +232,7 @@ class CallbackModule(Default):
             self._task_type_cache[task._uuid] = prefix
         self._last_task_name = task.get_name().strip()
 
-    # -- results --------------------------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------
 
     def v2_runner_on_ok(self, result: Any) -> None:
         changed = bool(result.result.get("changed", False))
@@ -290,12 +293,12 @@ class CallbackModule(Default):
         if not self._quiet:
             super().v2_playbook_on_include(included_file)
 
-    # -- waiting --------------------------------------------------------------------------------------------------------
+    # -- waiting -----------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Runs beside the play. Mentions a task that takes long; each time after half as long again as the time before."""
+        """Runs beside the play. Mentions a task that takes long, at growing intervals."""
         after = max(0.1, float(self.get_option("heartbeat")))
-        mentioned: tuple[Optional[TaskRun], float] = (None, after)
+        mentioned: tuple[TaskRun | None, float] = (None, after)
         while not self._stop.wait(min(1.0, after / 4)):
             task, phase = self._current, self._phase
             if task is None or phase is None:
@@ -311,7 +314,7 @@ class CallbackModule(Default):
                 except (OSError, RuntimeError):  # standard output is gone, or a host's result came in between
                     continue
 
-    # -- the end --------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self._end_phase()
@@ -338,7 +341,7 @@ class CallbackModule(Default):
             self._display.display(f"{'report':<14} {path}")
         sys.stdout.flush()
 
-    def _write(self, result: str) -> Optional[Path]:
+    def _write(self, result: str) -> Path | None:
         if self._directory is None:
             return None
         try:
@@ -354,7 +357,7 @@ class CallbackModule(Default):
             self._display.warning(f"The run's report could not be written: {error}")
             return None
 
-    _run_path: Optional[Path] = None
+    _run_path: Path | None = None
 
     def _interrupted(self) -> None:
         """At exit: a run that was cut short leaves a report as well."""

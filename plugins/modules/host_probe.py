@@ -10,8 +10,8 @@ module: host_probe
 short_description: Read all that preflight must know of a host, in one call
 version_added: 0.1.0
 description:
-  - Reads memory, CPUs, free disk, kernel features, cgroups, the machine-id, addresses, the clock, listening TCP ports and the
-    state of an existing Kubernetes node in a single remote call, and changes nothing.
+  - Reads memory, CPUs, disks, kernel features, cgroups, the machine-id, addresses, the clock, listening TCP ports and
+    the state of an existing Kubernetes node in a single remote call, and changes nothing.
   - Also gives the few facts roles choose their variables by, so that M(ansible.builtin.setup) is not needed.
   - The action part compares the host's clock with the controller's. A reading that was too slow to decide is repeated.
 author:
@@ -92,7 +92,7 @@ ansible_facts:
         kubernetes:
           description: What of Kubernetes is there, and what the cluster's roles wrote down about it.
           type: dict
-          sample: {kubelet_conf: true, admin_conf: false, manifests: {}, network_provider: flannel, record: {name: example}}
+          sample: {kubelet_conf: true, admin_conf: false, manifests: {}, network_provider: flannel, record: {name: a}}
         uid:
           description: The user the module ran as.
           type: int
@@ -102,7 +102,7 @@ ansible_facts:
             - Epoch seconds on the host, and on the controller when the call was sent and received.
             - C(offset) is the host's clock minus the controller's, C(error) how far that may be off, in seconds.
           type: dict
-          sample: {start: 1795161600.12, end: 1795161600.15, sent: 1795161600.0, received: 1795161600.3, offset: 0.01, error: 0.13}
+          sample: {start: 1795161.12, end: 1795161.15, sent: 1795161.0, received: 1795161.3, offset: -0.01, error: 0.1}
     distribution:
       description: Name of the distribution, as M(ansible.builtin.setup) gives it.
       returned: always

@@ -11,8 +11,8 @@ short_description: Check a whole inventory, or all its hosts, and report every p
 version_added: 0.1.0
 description:
   - Runs on the controller only. It contacts no host, apart from the artifact mirror where one is used.
-  - With O(check=inventory), checks the variables of all hosts of the group C(cluster) and of its child groups against the
-    argument specifications of this collection's roles, and what must hold between them.
+  - With O(check=inventory), checks the variables of all hosts of the group C(cluster) and of its child groups against
+    the argument specifications of this collection's roles, and what must hold between them.
   - With O(check=hosts), checks what M(caravan.cluster.host_probe) saw on the hosts before.
   - To be used with C(run_once), so that a failure stops the play for every host.
 author:

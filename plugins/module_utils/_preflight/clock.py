@@ -16,7 +16,7 @@ GOOD = 0.25
 
 
 def compare(host: dict[str, float], sent: float, received: float) -> dict[str, float]:
-    """The reading `{start, end}` of a host with the controller's `sent` and `received` and the resulting `offset`, `error`."""
+    """The reading `{start, end}` of a host with the controller's `sent` and `received`, and `offset` and `error`."""
     middle = (host["start"] + host["end"]) / 2
     spent = max(0.0, host["end"] - host["start"])
     error = max(0.0, (received - sent - spent) / 2)
@@ -35,9 +35,10 @@ def doubtful(clock: dict[str, float], good: float = GOOD) -> bool:
 
 
 def apart(clocks: dict[str, dict[str, Any]], limit: float) -> dict[str, float]:
-    """The readings (the controller itself is one, with offset 0) that are certainly more than `limit` seconds from the rest.
+    """The readings that are certainly more than `limit` seconds from the rest, with their differences.
 
-    The rest is the middle reading; of two in the middle the one nearer to the controller. Returns the differences.
+    The controller is one of them, with offset 0. The rest is the middle reading; of two in the middle the one nearer to
+    the controller's.
     """
     readings = sorted((clock["offset"], clock["error"], name) for name, clock in clocks.items())
     if len(readings) < 2:

@@ -9,7 +9,8 @@ Shapes: `probes` maps a host to its `caravan_host` fact; `values` to its variabl
 from __future__ import annotations
 
 import re
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from .clock import apart
 from .problem import Problem
@@ -198,7 +199,9 @@ def check_clocks(clocks: dict[str, dict[str, Any]], limit: float) -> Iterator[Pr
     for host, seconds in apart(clocks, limit).items():
         direction = "ahead of" if seconds > 0 else "behind"
         seen = f"the clock is {abs(seconds):.1f} s {direction} the others"
-        yield Problem(host, seen, f"at most {limit:g} s apart", "the host's time synchronisation, or preflight_clock_skew_seconds")
+        yield Problem(
+            host, seen, f"at most {limit:g} s apart", "the host's time synchronisation, or preflight_clock_skew_seconds"
+        )
 
 
 def version(value: Any) -> tuple[int, ...]:

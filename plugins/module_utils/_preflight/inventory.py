@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Iterator, Union
+from collections.abc import Iterator
+from typing import Any, Union
 
 from .problem import Problem
 from .spec import shown
@@ -55,7 +56,11 @@ def check(groups: Groups, values: Values, supported: list[str], pods_per_node: i
     """All problems of the inventory, apart from names and types."""
     hosts = members(groups)
     if not hosts:
-        return [Problem(EVERYWHERE, "the group cluster has no host", "hosts in etcd, control_plane and worker", "the inventory")]
+        return [
+            Problem(
+                EVERYWHERE, "the group cluster has no host", "hosts in etcd, control_plane and worker", "the inventory"
+            )
+        ]
     problems = [*check_groups(groups), *check_shared(hosts, values)]
     # What is shared is looked at once, in the first host that has it: differing values were reported above.
     one = {name: next((values[host][name] for host in hosts if name in values.get(host, {})), None) for name in SHARED}
@@ -87,7 +92,9 @@ def check_shared(hosts: list[str], values: Values) -> Iterator[Problem]:
             for value, own in found.items():
                 if value != common:
                     for host in own:
-                        yield Problem(host, f"{name} is {shown(value)}", f"{shown(common)}, as on the other hosts", name)
+                        yield Problem(
+                            host, f"{name} is {shown(value)}", f"{shown(common)}, as on the other hosts", name
+                        )
 
 
 def check_names(one: dict[str, Any]) -> Iterator[Problem]:
@@ -104,9 +111,13 @@ def check_names(one: dict[str, Any]) -> Iterator[Problem]:
         wanted = "a DNS name: it is in every certificate, and must outlive the addresses behind it"
         yield Problem(EVERYWHERE, f"cluster_endpoint is {shown(endpoint)}", wanted, "cluster_endpoint")
     elif not is_dns_name(endpoint):
-        yield Problem(EVERYWHERE, f"cluster_endpoint is {shown(endpoint)}", "a DNS name in lower case", "cluster_endpoint")
+        yield Problem(
+            EVERYWHERE, f"cluster_endpoint is {shown(endpoint)}", "a DNS name in lower case", "cluster_endpoint"
+        )
     if domain is not None and not is_dns_name(domain):
-        yield Problem(EVERYWHERE, f"cluster_dns_domain is {shown(domain)}", "a DNS name in lower case", "cluster_dns_domain")
+        yield Problem(
+            EVERYWHERE, f"cluster_dns_domain is {shown(domain)}", "a DNS name in lower case", "cluster_dns_domain"
+        )
 
 
 def check_version(version: Any, supported: list[str]) -> Iterator[Problem]:
@@ -138,7 +149,9 @@ def check_networks(one: dict[str, Any], nodes: int, pods_per_node: int) -> Itera
         for other, second in named[:index]:
             if network.version == second.version and network.overlaps(second) and name != other:
                 wanted = "networks that do not overlap"
-                yield Problem(EVERYWHERE, f"{other} {second} and {name} {network} overlap", wanted, f"{other} or {name}")
+                yield Problem(
+                    EVERYWHERE, f"{other} {second} and {name} {network} overlap", wanted, f"{other} or {name}"
+                )
     found = {name: network for name, network in named if name != "cluster_node_cidrs"}
     pods, services = found.get("cluster_pod_cidr"), found.get("cluster_service_cidr")
     if pods and services and pods.version != services.version:
@@ -163,12 +176,16 @@ def check_pod_sizes(pods: Network, prefix: Any, nodes: int, pods_per_node: int) 
         return
     if not pods.prefixlen <= length <= pods.max_prefixlen:
         seen = f"cluster_pod_node_prefix is {length} with cluster_pod_cidr {pods}"
-        yield Problem(EVERYWHERE, seen, f"a number from {pods.prefixlen} to {pods.max_prefixlen}", "cluster_pod_node_prefix")
+        yield Problem(
+            EVERYWHERE, seen, f"a number from {pods.prefixlen} to {pods.max_prefixlen}", "cluster_pod_node_prefix"
+        )
         return
     room = 1 << (length - pods.prefixlen)
     if room < nodes:
         seen = f"cluster_pod_cidr {pods} has room for {room} nodes with a /{length} each"
-        yield Problem(EVERYWHERE, seen, f"room for {nodes}", "cluster_pod_cidr (larger) or cluster_pod_node_prefix (longer)")
+        yield Problem(
+            EVERYWHERE, seen, f"room for {nodes}", "cluster_pod_cidr (larger) or cluster_pod_node_prefix (longer)"
+        )
     if length - pods.prefixlen > LARGEST_NODE_BITS:
         seen = f"cluster_pod_node_prefix is {length} with cluster_pod_cidr {pods}"
         yield Problem(EVERYWHERE, seen, f"at most {pods.prefixlen + LARGEST_NODE_BITS}", "cluster_pod_node_prefix")
@@ -202,12 +219,16 @@ def check_nodes(hosts: list[str], values: Values, one: dict[str, Any]) -> Iterat
             yield Problem(host, "the host has no address", inside, "ansible_host or cluster_node_address")
             continue
         if not is_address(address):
-            yield Problem(host, f"cluster_node_address is {shown(address)}", inside, "ansible_host or cluster_node_address")
+            yield Problem(
+                host, f"cluster_node_address is {shown(address)}", inside, "ansible_host or cluster_node_address"
+            )
             continue
         parsed = ipaddress.ip_address(str(address))
         by_address.setdefault(str(parsed), []).append(host)
         if networks and not any(parsed in network for network in networks):
-            yield Problem(host, f"cluster_node_address is {address}", inside, "cluster_node_address or cluster_node_cidrs")
+            yield Problem(
+                host, f"cluster_node_address is {address}", inside, "cluster_node_address or cluster_node_cidrs"
+            )
     for address, own_hosts in by_address.items():
         for host in own_hosts[1:]:
             seen = f"cluster_node_address {address} is also that of {own_hosts[0]}"
@@ -236,7 +257,9 @@ def check_node_name(host: str, name: str) -> Iterator[Problem]:
         wanted = "a name, not an address"
     else:
         return
-    yield Problem(host, f"cluster_node_name is {shown(name)}", wanted, "the host's name in the inventory, or cluster_node_name")
+    yield Problem(
+        host, f"cluster_node_name is {shown(name)}", wanted, "the host's name in the inventory, or cluster_node_name"
+    )
 
 
 def check_vip(vip: Any, networks: list[Network], by_address: dict[str, list[str]], inside: str) -> Iterator[Problem]:
@@ -249,7 +272,9 @@ def check_vip(vip: Any, networks: list[Network], by_address: dict[str, list[str]
     if networks and not any(parsed in network for network in networks):
         yield Problem(EVERYWHERE, f"api_endpoint_vip is {vip}", inside, "api_endpoint_vip or cluster_node_cidrs")
     for host in by_address.get(str(parsed), ()):
-        yield Problem(host, f"api_endpoint_vip {vip} is this host's own address", "an unused address", "api_endpoint_vip")
+        yield Problem(
+            host, f"api_endpoint_vip {vip} is this host's own address", "an unused address", "api_endpoint_vip"
+        )
 
 
 def is_address(value: Any) -> bool:

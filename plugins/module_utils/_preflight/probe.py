@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads what preflight must know of a host. Nothing is written, and no program runs but `ip` and, at most once, `modprobe -n`.
+"""Reads what preflight must know of a host. Nothing is written, and no program runs but `ip` and perhaps `modprobe -n`.
 
 Every reader takes the root of the file system, so that a test can hand it a directory. A reader that finds nothing
 returns None, an empty list or an empty string; it never raises on a host that lacks a file.
@@ -18,8 +18,9 @@ import re
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 RECORD_PATH = "/etc/caravan/cluster.json"
 
@@ -140,7 +141,10 @@ def kernel_configuration(root: Path, release: str) -> dict[str, str]:
     content = ""
     packed = root / "proc/config.gz"
     if packed.exists():
-        with contextlib.suppress(OSError, EOFError), gzip.open(packed, "rt", encoding="utf-8", errors="replace") as stream:
+        with (
+            contextlib.suppress(OSError, EOFError),
+            gzip.open(packed, "rt", encoding="utf-8", errors="replace") as stream,
+        ):
             content = stream.read()
     for name in (f"boot/config-{release}", f"lib/modules/{release}/config", f"lib/modules/{release}/build/.config"):
         content = content or text(root / name)
@@ -245,7 +249,7 @@ def listeners(root: Path, ports: list[int]) -> list[dict[str, Any]]:
 
 
 def _address(coded: str) -> str:
-    """An address of /proc/net/tcp: hexadecimal words in the host's byte order (little-endian on what Kubernetes runs on)."""
+    """An address of /proc/net/tcp: hexadecimal words in the host's byte order (little-endian where Kubernetes runs)."""
     raw = bytes.fromhex(coded)
     swapped = b"".join(raw[index : index + 4][::-1] for index in range(0, len(raw), 4))
     return socket.inet_ntop(socket.AF_INET if len(swapped) == 4 else socket.AF_INET6, swapped)
@@ -287,7 +291,8 @@ def kubernetes(root: Path) -> dict[str, Any]:
 def record(root: Path) -> dict[str, str]:
     """What the roles control_plane and worker wrote at the end of a successful join. Empty before that.
 
-    Keys, all strings: name, endpoint, pod_cidr, pod_node_prefix, service_cidr, dns_domain, network_provider, kubernetes_version.
+    Keys, all strings: name, endpoint, pod_cidr, pod_node_prefix, service_cidr, dns_domain, network_provider,
+    kubernetes_version.
     """
     with contextlib.suppress(ValueError):
         content = json.loads(text(root / RECORD_PATH.lstrip("/")) or "{}")

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 # More hosts than this with the same problem are counted, not listed.
 LISTED_HOSTS = 5
@@ -48,4 +48,6 @@ def message(problems: list[Problem], what: str, total: int = 0) -> str:
     """The one failure message that reports everything together."""
     found = lines(problems, total)
     count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    return "\n".join([f"Preflight found {count} in {what}. Nothing was changed on any host.", *(f"  {line}" for line in found)])
+    return "\n".join(
+        [f"Preflight found {count} in {what}. Nothing was changed on any host.", *(f"  {line}" for line in found)]
+    )

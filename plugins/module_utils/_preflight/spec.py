@@ -3,15 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The inventory's variables against the roles' argument specifications: names, types, choices, nested options.
 
-Stricter than Ansible's own validation, which converts what it is given (a list becomes a string, `1.30` becomes `1.3`) and
-then throws the converted value away: the role would still see the unconverted one.
+Stricter than Ansible's own validation, which converts what it is given (a list becomes a string, `1.30` becomes `1.3`)
+and then throws the converted value away: the role would still see the unconverted one.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 # A specification maps an option's name to its entry of argument_specs.yml.
 Spec = dict[str, Any]
@@ -106,7 +107,11 @@ def _members(name: str, options: Spec, value: dict[str, Any]) -> Iterator[tuple[
         else:
             yield from mistakes(f"{name}.{key}", options[option], item)
     for option, entry in options.items():
-        if entry.get("required") and option not in value and not any(alias in value for alias in entry.get("aliases") or ()):
+        if (
+            entry.get("required")
+            and option not in value
+            and not any(alias in value for alias in entry.get("aliases") or ())
+        ):
             yield f"{name} has no {option}", f"{TYPES.get(entry.get('type', 'str'), 'a value')} there"
 
 
@@ -122,7 +127,9 @@ def _type_mistake(kind: str, value: Any) -> str:
         return "" if right or (isinstance(value, str) and re.fullmatch(r"-?\d+", value.strip())) else TYPES[kind]
     if kind == "float":
         right = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return "" if right or (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value.strip())) else TYPES[kind]
+        return (
+            "" if right or (isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value.strip())) else TYPES[kind]
+        )
     if kind == "bool":
         right = isinstance(value, bool) or (isinstance(value, str) and value.lower() in TRUTHS)
         return "" if right or (isinstance(value, int) and value in (0, 1)) else TYPES[kind]

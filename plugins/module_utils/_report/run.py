@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run did: phases (plays), tasks, hosts, seconds. The JSON report is this; the next run's estimates come from it.
+"""What a run did: phases (plays), tasks, hosts, seconds. The JSON report is this; estimates come from it.
 
 Holds names, times and counts only. What a module returned never comes here, because it may be secret.
 """

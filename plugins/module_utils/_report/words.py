@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from .run import Estimates, PhaseRun, Run, TaskRun
 
 LISTED_HOSTS = 6
@@ -27,11 +25,11 @@ def hosts(names: list[str], limit: int = LISTED_HOSTS) -> str:
     return f"{', '.join(names[: limit - 1])} and {len(names) - limit + 1} others"
 
 
-def last_time(seconds: Optional[float]) -> str:
+def last_time(seconds: float | None) -> str:
     return "" if seconds is None else f" (last time {duration(seconds)})"
 
 
-def phase_title(number: int, total: int, name: str, estimate: Optional[float], check: bool) -> str:
+def phase_title(number: int, total: int, name: str, estimate: float | None, check: bool) -> str:
     mode = " [check mode]" if check else ""
     return f"[{number}/{max(number, total)}] {name}{mode}{last_time(estimate)}"
 
@@ -80,7 +78,8 @@ def summary(run: Run, now: float, before: dict[str, Estimates]) -> list[str]:
     rows.append(("all", duration(now - run.start), "", str(sum(phase.changed for phase in run.phases) or "-")))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}".rstrip() for row in rows
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}".rstrip()
+        for row in rows
     ]
 
 
