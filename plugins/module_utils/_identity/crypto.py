@@ -137,7 +137,7 @@ def encryption_configuration(resources: Sequence[str]) -> str:
             "kind": "EncryptionConfiguration",
             "resources": [
                 {
-                    "resources": list(resources),
+                    "resources": [str(name) for name in resources],
                     "providers": [{"secretbox": {"keys": [{"name": "key1", "secret": key}]}}, {"identity": {}}],
                 }
             ],
