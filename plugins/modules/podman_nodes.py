@@ -302,7 +302,7 @@ def observe(podman: Podman, keys: Keys, inventory: str, cidr: str = "") -> nodes
     )
 
 
-def in_parallel(function: Callable[[Any], None], items: Iterable[Any]) -> None:
+def in_parallel(function: Callable[[Any], object], items: Iterable[Any]) -> None:
     """Call the function for every item, side by side. Raise the first error when all have ended."""
     with ThreadPoolExecutor(max_workers=8) as pool:
         for future in [pool.submit(function, item) for item in items]:
