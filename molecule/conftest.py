@@ -26,6 +26,7 @@ os.environ.setdefault("ANSIBLE_CONFIG", str(REPOSITORY / "ansible.cfg"))
 
 from cluster_tests.api import Api  # noqa: E402  (the path is set above)
 from cluster_tests.cluster import Cluster  # noqa: E402
+from cluster_tests.evidence import Evidence  # noqa: E402
 from cluster_tests.inventory import Inventory, load  # noqa: E402
 from cluster_tests.machines import Machines  # noqa: E402
 from cluster_tests.playbooks import Playbooks  # noqa: E402
@@ -93,6 +94,12 @@ def cluster(scenario: Path) -> Iterator[Cluster]:
 def api(cluster: Cluster) -> Api:
     """The API through the endpoint, as the kubeconfig on the controller has it."""
     return cluster.api()
+
+
+@pytest.fixture(scope="session")
+def evidence(cluster: Cluster) -> Evidence:
+    """What earlier steps saw of the runs."""
+    return Evidence(cluster.work_directory / "evidence")
 
 
 @pytest.hookimpl(wrapper=True)

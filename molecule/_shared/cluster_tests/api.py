@@ -65,6 +65,7 @@ class Answer:
 
     status: int
     body: str
+    warning: str = ""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -97,7 +98,8 @@ class Api:
                 headers["Content-Type"] = content_type
             connection.request(method, f"{path}?{urlencode(query)}" if query else path, payload, headers)
             answer = connection.getresponse()
-            return Answer(answer.status, answer.read().decode("utf-8", "replace"))
+            text = answer.read().decode("utf-8", "replace")
+            return Answer(answer.status, text, answer.headers.get("Warning", ""))
         finally:
             connection.close()
 

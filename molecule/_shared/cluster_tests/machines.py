@@ -33,6 +33,12 @@ class Machines:
     def all(self) -> list[str]:
         return self._list()
 
+    def bridge(self) -> str:
+        """Return this machine's interface in the machines' network."""
+        return run(
+            ["podman", "network", "inspect", "--format={{.NetworkInterface}}", f"caravan-{self.inventory}"]
+        ).stdout.strip()
+
     def state(self, name: str) -> str:
         return run(["podman", "inspect", "--format", "{{.State.Status}}", self.container(name)]).stdout.strip()
 

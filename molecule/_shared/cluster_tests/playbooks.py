@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,26 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-_RECAP = re.compile(
-    r"^(?P<host>\S+)\s+: ok=(?P<ok>\d+)\s+changed=(?P<changed>\d+)\s+unreachable=(?P<unreachable>\d+)\s+"
-    r"failed=(?P<failed>\d+)",
-    re.MULTILINE,
-)
+_REPORT = re.compile(r"^report\s+(?P<path>/.+)$", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@dataclass(frozen=True)
-class Counts:
-    """One host's line of the recap."""
-
-    ok: int
-    changed: int
-    unreachable: int
-    failed: int
 
 
 @dataclass(frozen=True)
@@ -46,37 +35,34 @@ class PlaybookRun:
     output: str
     seconds: float
 
-    @property
-    def recap(self) -> dict[str, Counts]:
-        return parse_recap(self.output)
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """Return the JSON report that the run named at its end."""
+        paths = _REPORT.findall(self.output)
+        assert paths, f"the run names no report:\n{self.tail()}"
+        return dict(json.loads(Path(paths[-1]).read_text()))
 
-    def changed(self) -> dict[str, int]:
-        """Return the hosts that changed, with how many tasks did."""
-        return {host: counts.changed for host, counts in self.recap.items() if counts.changed}
+    def changed(self) -> dict[str, list[str]]:
+        """Return the hosts that changed, each with the tasks that did it."""
+        return changed_tasks(self.report)
 
     def tail(self, lines: int = 60) -> str:
         return "\n".join(self.output.splitlines()[-lines:])
 
-
-def parse_recap(output: str) -> dict[str, Counts]:
-    """Return every host's counts of the last play recap in the output."""
-    plain = _COLOUR.sub("", output)
-    return {
-        match["host"]: Counts(*(int(match[name]) for name in ("ok", "changed", "unreachable", "failed")))
-        for match in _RECAP.finditer(plain)
-    }
+    def succeeded(self) -> PlaybookRun:
+        """Return the run itself, or fail with the end of its output."""
+        assert self.code == 0, f"exit code {self.code} after {self.seconds:.0f} s:\n{self.tail(80)}"
+        return self
 
 
-def changed_tasks(output: str) -> list[str]:
-    """Return `task [host]` of every changed result in the default callback's output."""
-    tasks: list[str] = []
-    task = ""
-    for line in _COLOUR.sub("", output).splitlines():
-        if line.startswith(("TASK [", "RUNNING HANDLER [")):
-            task = line.split("[", 1)[1].rsplit("]", 1)[0]
-        elif line.startswith("changed: ["):
-            tasks.append(f"{task} {line[len('changed: ') :]}")
-    return tasks
+def changed_tasks(report: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return host -> tasks that changed something on it."""
+    found: dict[str, list[str]] = {}
+    for phase in report["phases"]:
+        for task in phase["tasks"]:
+            for host in task["hosts"].get("changed", ()):
+                found.setdefault(host, []).append(f"{phase['name']}: {task['name']}")
+    return found
 
 
 @dataclass(frozen=True)
