@@ -1,0 +1,207 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real node containers, by playbooks/provision.yml, as a user's inventory describes them.
+
+An inventory of its own name and network, so that it gets along with whatever else runs on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+NAME = "test_local_machines"
+PREFIX = "10.98.90"
+HOSTS = {"mirror1": f"{PREFIX}.10", "cp1": f"{PREFIX}.11", "worker1": f"{PREFIX}.21"}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{REPOSITORY}/.caravan/venv/bin:{os.environ['PATH']}",
+    "PWD": str(REPOSITORY),
+    "CONTAINERS_CONF": str(REPOSITORY / "roles/local_machines/files/containers.conf"),
+    "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+    "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json",
+}
+
+
+def run(*argv: str, check: bool = True) -> str:
+    done = subprocess.run(argv, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{argv} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
+class Provision:
+    """playbooks/provision.yml with the test's inventory."""
+
+    def __init__(self, inventory: Path) -> None:
+        self.inventory = inventory
+
+    def __call__(self, *arguments: str, check: bool = True) -> dict:
+        out = run("ansible-playbook", "-i", str(self.inventory), "playbooks/provision.yml", *arguments, check=check)
+        result = json.loads(out[out.index("{") :])
+        tasks = [task["hosts"]["localhost"] for play in result["plays"] for task in play["tasks"]]
+        return {"stats": result["stats"]["localhost"], "tasks": tasks, "last": tasks[-1]}
+
+    def remove(self, *arguments: str) -> dict:
+        return self("-e", "local_machines_state=absent", "-e", f"local_machines_consent={NAME}", *arguments)
+
+
+def leftovers() -> dict[str, str]:
+    label = f"--filter=label=caravan.inventory={NAME}"
+    return {
+        "containers": run("podman", "ps", "--all", "--quiet", label),
+        "volumes": run("podman", "volume", "ls", "--quiet", label),
+        "networks": run("podman", "network", "ls", "--quiet", label),
+        "bridge": run("ip", "-brief", "address", "show", "to", f"{PREFIX}.0/24"),
+    }
+
+
+@pytest.fixture(scope="module")
+def provision(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provision]:
+    inventory = tmp_path_factory.mktemp("inventory") / NAME
+    shutil.copytree(REPOSITORY / "inventories/local", inventory)
+    hosts = inventory / "hosts.yml"
+    text = hosts.read_text().replace("10.98.0.", f"{PREFIX}.")
+    hosts.write_text(text.replace("local_machines_name: local\n", f"local_machines_name: {NAME}\n"))
+    provision = Provision(inventory)
+    provision.remove()
+    provision()
+    yield provision
+    provision.remove()
+    shutil.rmtree(REPOSITORY / ".caravan" / NAME, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def on(provision: Provision) -> Callable[..., subprocess.CompletedProcess]:
+    """Run a command on a machine over SSH, as Ansible would connect: with the checked host key only."""
+    directory = REPOSITORY / ".caravan" / NAME / "ssh"
+
+    def command(host: str, line: str) -> subprocess.CompletedProcess:
+        options = (
+            f"IdentityFile={directory}/id_ed25519",
+            f"UserKnownHostsFile={directory}/known_hosts",
+            "GlobalKnownHostsFile=/dev/null",
+            "StrictHostKeyChecking=yes",
+            "IdentitiesOnly=yes",
+            "BatchMode=yes",
+            "ConnectTimeout=5",
+        )
+        argv = ["ssh", *(f"-o{option}" for option in options), f"root@{HOSTS[host]}", line]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+    return command
+
+
+def wait_for_ssh(on: Callable[..., subprocess.CompletedProcess], host: str) -> None:
+    deadline = time.monotonic() + 30
+    while (seen := on(host, "true")).returncode != 0:
+        assert time.monotonic() < deadline, f"{host} does not come back: {seen.stderr}"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_machine_is_up_without_a_failed_unit(on: Callable[..., subprocess.CompletedProcess], host: str) -> None:
+    seen = on(host, "systemctl is-system-running --wait; systemctl --failed --no-legend; hostname")
+    assert seen.stdout.split() == ["running", host], seen.stdout + seen.stderr
+
+
+def test_machines_have_identities_of_their_own(on: Callable[..., subprocess.CompletedProcess]) -> None:
+    seen = [on(host, "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub").stdout for host in HOSTS]
+    assert all(seen)
+    assert len(set(seen)) == len(HOSTS)
+
+
+def test_keys_are_for_their_owner_only(provision: Provision) -> None:
+    work = REPOSITORY / ".caravan" / NAME
+    private = [work / "ssh/id_ed25519", *(work / "ssh/hosts" / host for host in HOSTS)]
+    assert {oct(path.stat().st_mode & 0o777) for path in private} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in (work, work / "ssh", work / "ssh/hosts")} == {"0o700"}
+
+
+def test_a_second_run_changes_nothing(provision: Provision) -> None:
+    assert provision()["stats"]["changed"] == 0
+    assert provision("--check", "--diff")["stats"]["changed"] == 0
+
+
+def test_machines_reach_one_another(on: Callable[..., subprocess.CompletedProcess]) -> None:
+    assert on("cp1", f"ping -c1 -W2 {HOSTS['worker1']}").returncode == 0
+    assert on("cp1", f"getent hosts mirror.{NAME.replace('_', '-')}.caravan.test").stdout.split()[0] == HOSTS["mirror1"]
+
+
+# Addresses of a public resolver, and of documentation: neither answers to a machine without a way out.
+@pytest.mark.parametrize("address", ["1.1.1.1", "192.0.2.1", "198.51.100.1"])
+def test_machines_reach_nothing_else(on: Callable[..., subprocess.CompletedProcess], address: str) -> None:
+    assert on("cp1", f"timeout 4 bash -c '</dev/tcp/{address}/443'").returncode != 0
+    assert on("cp1", f"ping -c1 -W1 {address}").returncode != 0
+
+
+def test_machines_have_no_name_server(on: Callable[..., subprocess.CompletedProcess]) -> None:
+    seen = on("cp1", "cat /etc/resolv.conf")
+    assert "nameserver" not in seen.stdout
+    assert "search" not in seen.stdout
+    assert on("cp1", "getent hosts deb.debian.org").returncode != 0
+
+
+def test_the_mirror_is_read_only(on: Callable[..., subprocess.CompletedProcess]) -> None:
+    assert on("mirror1", "test -d /srv/mirror && ! touch /srv/mirror/x").returncode == 0
+
+
+def test_a_reboot_keeps_address_keys_and_data(on: Callable[..., subprocess.CompletedProcess]) -> None:
+    assert on("cp1", "echo kept | tee /var/lib/etcd/kept /etc/kept").returncode == 0
+    before = on("cp1", "cat /etc/machine-id /etc/hosts").stdout
+    run("podman", "restart", f"caravan-{NAME}-cp1")
+    wait_for_ssh(on, "cp1")
+    assert on("cp1", "systemctl is-system-running --wait").stdout.strip() == "running"
+    assert on("cp1", "cat /etc/machine-id /etc/hosts").stdout == before
+    assert on("cp1", "cat /var/lib/etcd/kept /etc/kept").stdout == "kept\nkept\n"
+    assert on("cp1", f"ping -c1 -W2 {HOSTS['worker1']}").returncode == 0
+
+
+def test_machines_that_stopped_are_started(
+    provision: Provision, on: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    names = [f"caravan-{NAME}-{host}" for host in HOSTS]
+    run("podman", "stop", "--time=2", *names)
+    assert provision()["last"]["actions"] == ["start cp1", "start worker1", "start mirror1", "attach controller"]
+    assert on("cp1", "true").returncode == 0
+
+
+def test_keys_that_were_lost_are_replaced(provision: Provision, on: Callable[..., subprocess.CompletedProcess]) -> None:
+    shutil.rmtree(REPOSITORY / ".caravan" / NAME / "ssh")
+    provision()
+    assert [on(host, "true").returncode for host in HOSTS] == [0, 0, 0]
+
+
+def test_a_killed_run_is_completed(provision: Provision, on: Callable[..., subprocess.CompletedProcess]) -> None:
+    image = run("podman", "inspect", "--format={{.ImageName}}", f"caravan-{NAME}-cp1").strip()
+    run("podman", "rm", "--force", "--time=0", f"caravan-{NAME}-worker1")
+    labels = [f"--label=caravan.inventory={NAME}", "--label=caravan.machine=worker1"]
+    run("podman", "create", f"--name=caravan-{NAME}-worker1", *labels, image)
+    assert provision()["last"]["actions"] == ["create worker1", "attach controller"]
+    assert on("worker1", "true").returncode == 0
+
+
+def test_removal_needs_consent(provision: Provision) -> None:
+    refused = provision("-e", "local_machines_state=absent", check=False)
+    assert refused["stats"]["failures"] == 1
+    assert f"local_machines_consent to {NAME}" in refused["last"]["msg"]
+    assert leftovers()["containers"]
+
+
+def test_removal_leaves_nothing(provision: Provision) -> None:
+    told = provision.remove("--check")
+    assert told["stats"]["changed"] == 1
+    assert leftovers()["containers"]
+    assert provision.remove()["stats"]["changed"] == 1
+    assert set(leftovers().values()) == {""}
+    assert not (REPOSITORY / ".caravan" / NAME / "ssh").exists()
+    assert provision.remove()["stats"]["changed"] == 0
