@@ -78,7 +78,7 @@ def main() -> None:
             if not module.check_mode:
                 data.mkdir(parents=True, exist_ok=True)
                 write_atomically(data / "index.json", text)
-        if sbom.serial_number(states) not in _read(data / "sbom.cdx.json")[:4096]:
+        if sbom.serial_number(states) not in _read(data / "sbom.cdx.json"):
             written.append("sbom.cdx.json")
             if not module.check_mode:
                 write_atomically(data / "sbom.cdx.json", sbom.compose(states))
