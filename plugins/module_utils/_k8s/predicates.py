@@ -79,7 +79,7 @@ def daemonset_missing(daemonset: Manifest | None, name: str, pods: Sequence[Mani
         return f"DaemonSet {name}: the controller has not seen its newest generation"
     metadata = daemonset["metadata"]
     wanted_template = (metadata.get("annotations") or {}).get(TEMPLATE_GENERATION_ANNOTATION)
-    seen = {}
+    seen: dict[str, str] = {}
     for pod in pods:
         node = pod.get("spec", {}).get("nodeName")
         if not node or not _owned_by(pod, metadata.get("uid", "")) or metadata_of(pod).get("deletionTimestamp"):
