@@ -152,7 +152,7 @@ class Site:
                 except AnsibleError:
                     continue
                 if value is not MISSING and value is not None:
-                    found[name] = value
+                    found[name] = spec.converted(self.specification.get(name, {}).get("type", "str"), value)
             self._settings[host] = found
         return self._settings[host]
 

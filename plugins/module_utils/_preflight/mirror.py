@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether the artifact mirror, where one is used, answers and holds what the inventory asks for.
 
-The controller asks in the nodes' place. Where it cannot resolve the mirror's name, it goes by the addresses of the hosts
+The controller asks in the nodes' place. Where it cannot resolve the mirror's name, it goes by the address of the hosts
 in the group `mirror`, and still checks the certificate by the name.
 """
 

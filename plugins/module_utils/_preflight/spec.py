@@ -17,7 +17,8 @@ from typing import Any
 # A specification maps an option's name to its entry of argument_specs.yml.
 Spec = dict[str, Any]
 
-TRUTHS = {"yes", "no", "true", "false", "on", "off", "1", "0", "y", "n", "t", "f"}
+TRUE = {"yes", "true", "on", "1", "y", "t"}
+TRUTHS = TRUE | {"no", "false", "off", "0", "n", "f"}
 TYPES = {
     "str": "a string",
     "path": "a path",
@@ -138,6 +139,17 @@ def _type_mistake(kind: str, value: Any) -> str:
     if kind == "dict":
         return "" if isinstance(value, dict) else TYPES[kind]
     return ""
+
+
+def converted(kind: str, value: Any) -> Any:
+    """A value of a right type as that type: what comes from the command line is a string. Else the value as it is."""
+    if not isinstance(value, str) or _type_mistake(kind, value):
+        return value
+    if kind == "int":
+        return int(value)
+    if kind == "float":
+        return float(value)
+    return value.lower() in TRUE if kind == "bool" else value
 
 
 def shown(value: Any, hidden: bool = False) -> str:
