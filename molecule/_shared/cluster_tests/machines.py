@@ -8,6 +8,7 @@ What happens here goes through podman, not through SSH: it must work on a node t
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,23 @@ class Machines:
             check=check,
             timeout=timeout,
         )
+
+    @contextmanager
+    def running(self, name: str, command: Sequence[str]) -> Iterator[str]:
+        """Run a command inside a machine for as long as the block; yield its first line of output."""
+        process = subprocess.Popen(
+            ["podman", "exec", "--interactive", self.container(name), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait(timeout=10)
 
     def kill(self, name: str) -> None:
         """Pull the plug."""

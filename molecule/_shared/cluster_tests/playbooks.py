@@ -74,14 +74,14 @@ class Playbooks:
 
     def run(
         self,
-        *playbooks: str,
+        *playbooks: str | Path,
         arguments: Sequence[str] = (),
         sources: Sequence[Path] = (),
         timeout: float = 600,
         watch: Callable[[str], bool] | None = None,
         grace: float = 0,
     ) -> PlaybookRun:
-        """Run playbooks in one process, by name: `site` is playbooks/site.yml.
+        """Run playbooks in one process, by path, or by name: `site` is playbooks/site.yml.
 
         `watch` sees every line of the output; `grace` seconds after it returned true, the whole process group is killed
         (SIGKILL: no handler, no clean-up) and the run ends there.
@@ -90,7 +90,7 @@ class Playbooks:
             *(str(Path(sys.executable).with_name("ansible-playbook")),),
             *(argument for source in (*self.sources, *sources) for argument in ("-i", str(source))),
             *arguments,
-            *(str(REPOSITORY / "playbooks" / f"{name}.yml") for name in playbooks),
+            *(str(name if isinstance(name, Path) else REPOSITORY / "playbooks" / f"{name}.yml") for name in playbooks),
         ]
         started = time.monotonic()
         process = subprocess.Popen(

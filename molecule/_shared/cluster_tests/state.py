@@ -33,7 +33,8 @@ def lines(kind, *command):
         state[kind + " " + " ".join(line.split()[:2])] = ""
 lines("unit file", "systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain")
 lines("running", "systemctl", "list-units", "--state=running", "--type=service", "--no-legend", "--plain", "--no-pager")
-state["packet filter"] = subprocess.run(["nft", "--stateless", "list", "ruleset"], stdout=subprocess.PIPE).stdout.decode()
+ruleset = subprocess.run(["nft", "--stateless", "list", "ruleset"], stdout=subprocess.PIPE)
+state["packet filter"] = ruleset.stdout.decode()
 for name in ARGUMENT["settings"]:
     try:
         state["setting " + name] = open("/proc/sys/" + name).read().strip()

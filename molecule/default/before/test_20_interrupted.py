@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The controller dies in the middle of a first run, several times. The scenario's converge step must then complete.
 
-These runs are also the ones in which secrets are made, so they run with -vvv --diff, and what could be seen of them from
-outside is kept for the tests that look for secrets and for connections to elsewhere.
+These runs are also the ones in which secrets are made, so they run with -vvv --diff, and what could be seen of them
+from outside is kept for the tests that look for secrets and for connections to elsewhere.
 """
 
 from __future__ import annotations

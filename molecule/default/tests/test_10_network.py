@@ -70,7 +70,7 @@ def test_cluster_dns_knows_no_other_name(pods: Pods) -> None:
 
 
 def test_logs_come_through_verified_kubelet_certificates(pods: Pods) -> None:
-    # The API server is started with kubelet-certificate-authority, so a log is proof of a certificate that was approved.
+    # The API server verifies kubelets, so a log is proof of a serving certificate that was asked for and approved.
     assert pods.log("near") == ""
     assert pods.log("far") == ""
 
