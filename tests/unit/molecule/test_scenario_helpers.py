@@ -14,7 +14,7 @@ import pytest
 from cluster_tests.cluster import node_problems, pod_problems
 from cluster_tests.inventory import MissingVariableError, load
 from cluster_tests.machines import partition_rules
-from cluster_tests.playbooks import changed_tasks, parse_recap
+from cluster_tests.playbooks import changed_tasks
 from cluster_tests.prober import Probe, Prober, Record, longest_gap
 from cluster_tests.secrets import Needle, leaks, needles
 from cluster_tests.waiting import StillWaitingError, wait_until
@@ -78,24 +78,15 @@ class TestProber:
         assert prober.record.errors() == {"TimeoutError: timed out": 1}
 
 
-RECAP = """
-PLAY RECAP *********************************************************************
-\x1b[0;33mcp1\x1b[0m       : \x1b[0;32mok=52  \x1b[0m changed=3    unreachable=0    failed=0    skipped=4
-worker1   : ok=30   changed=0    unreachable=1    failed=2    skipped=4
-"""
-
-
 class TestPlaybooks:
-    def test_recap(self) -> None:
-        recap = parse_recap(RECAP)
-        assert recap["cp1"].changed == 3
-        assert (recap["worker1"].unreachable, recap["worker1"].failed) == (1, 2)
-
     def test_changed_tasks(self) -> None:
-        output = (
-            "TASK [etcd : Start etcd] ****\nok: [cp1]\nchanged: [cp2]\nRUNNING HANDLER [x : Restart] ***\nchanged: [w]"
-        )
-        assert changed_tasks(output) == ["etcd : Start etcd [cp2]", "x : Restart [w]"]
+        tasks = [
+            {"name": "a", "hosts": {"ok": ["cp1"], "changed": ["cp2"]}},
+            {"name": "b", "hosts": {"changed": ["cp2", "w"]}},
+            {"name": "c", "hosts": {}},
+        ]
+        report = {"phases": [{"name": "etcd", "tasks": tasks}]}
+        assert changed_tasks(report) == {"cp2": ["etcd: a", "etcd: b"], "w": ["etcd: b"]}
 
 
 KEY = "-----BEGIN PRIVATE KEY-----\n{}\n{}\n{}\n-----END PRIVATE KEY-----\n".format("A" * 64, "Bq" * 32, "C" * 40)
