@@ -119,7 +119,7 @@ def build(podman: Podman, name: str, defined: dict, files: bytes) -> None:
                     "podman",
                     "import",
                     "--quiet",
-                    '--change=CMD ["/sbin/init"]',
+                    '--change=CMD ["/usr/local/sbin/node-init"]',
                     "--change=LABEL caravan.image=node",
                     "-",
                     name,
