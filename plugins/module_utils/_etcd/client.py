@@ -18,6 +18,7 @@ from .model import Cluster, EtcdError, Member
 
 # Seconds for one answer. A member that is frozen accepts connections and never answers.
 TIMEOUT = 2.0
+LEARNER_REFUSES = "not supported for learner"
 
 
 def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
@@ -34,6 +35,8 @@ class Gateway:
         self.context = context
         self.local = local
         self.endpoints = dict(endpoints)
+        # Why an endpoint was not healthy when it was asked last, for messages.
+        self.errors: dict[str, str] = {}
 
     def call(self, url: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """One answer. Raises EtcdError, with etcd's own words where it refused."""
@@ -62,11 +65,16 @@ class Gateway:
 
         A raised alarm (no space) is not a member that is down.
         """
+        self.errors.pop(url, None)
         try:
             answer = self.call(url, "GET", "/health?serializable=true" if serializable else "/health")
-        except EtcdError:
+        except EtcdError as error:
+            self.errors[url] = str(error)
             return False
-        return answer.get("health") == "true" or str(answer.get("reason", "")).startswith("ALARM")
+        if answer.get("health") == "true" or str(answer.get("reason", "")).startswith("ALARM"):
+            return True
+        self.errors[url] = f"{url}: {answer.get('reason', 'unhealthy')}"
+        return False
 
     def members(self, url: str, linearizable: bool = True) -> tuple[int, tuple[Member, ...]]:
         """(cluster ID, members) as the member at `url` sees them."""
@@ -107,11 +115,19 @@ class Gateway:
             return dict(zip(urls, pool.map(self.is_healthy, urls.keys(), urls.values())))
 
     def any_healthy(self, act: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-        """Do something through the first member that has quorum."""
+        """Do something through the first voter that has quorum; learners read with the quorum, but change nothing."""
         for url in (self.local, *self.endpoints.values()):
-            if self.is_healthy(url):
+            if not self.is_healthy(url):
+                continue
+            try:
                 return act(url)
-        raise EtcdError("no member with quorum answers")
+            except EtcdError as error:
+                if LEARNER_REFUSES not in str(error):
+                    raise
+        raise EtcdError(self.no_quorum())
+
+    def no_quorum(self) -> str:
+        return "; ".join(["no member with quorum answers", *self.errors.values()])
 
     def add_learner(self, peer_url: str) -> tuple[Member, ...]:
         answer = self.any_healthy(

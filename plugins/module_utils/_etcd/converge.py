@@ -147,7 +147,7 @@ class Convergence:
     def _require_cluster(self) -> Cluster:
         cluster = self.gateway.cluster()
         if cluster is None:
-            raise EtcdError("no member with quorum answers")
+            raise EtcdError(self.gateway.no_quorum())
         return cluster
 
     def _quorate(self) -> Cluster:
@@ -249,7 +249,7 @@ def remove(gateway: Gateway, name: str, waiter: Waiter, check_mode: bool) -> boo
     def attempt() -> bool:
         cluster = gateway.cluster()
         if cluster is None:
-            raise EtcdError("no member with quorum answers")
+            raise EtcdError(gateway.no_quorum())
         member = cluster.by_name(name)
         if member is None:
             return False
@@ -269,6 +269,6 @@ def remove(gateway: Gateway, name: str, waiter: Waiter, check_mode: bool) -> boo
 def _check_absent(gateway: Gateway, name: str) -> None:
     cluster = gateway.cluster()
     if cluster is None:
-        raise EtcdError("no member with quorum answers")
+        raise EtcdError(gateway.no_quorum())
     if cluster.by_name(name) is not None:
         raise EtcdError("it is still in the member list")
