@@ -10,8 +10,8 @@ module: kernel
 short_description: Load kernel modules, set sysctls and turn swap off, now
 version_added: 0.1.0
 description:
-  - Brings the running kernel to the wanted state. What makes it last over a reboot are files in C(/etc/modules-load.d) and
-    C(/etc/sysctl.d), which M(caravan.cluster.files) writes.
+  - Brings the running kernel to the wanted state. What makes it last over a reboot are files in
+    C(/etc/modules-load.d) and C(/etc/sysctl.d), which M(caravan.cluster.files) writes.
   - Compares running values, so that a setting which something else changed meanwhile is found and repaired.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -33,7 +33,8 @@ options:
   swap_off:
     description:
       - Whether to turn off all swap and to comment it out in C(/etc/fstab), which can be undone by hand at any time.
-      - Refused where the memory in use would not fit without swap. In a container nothing is done, since swap belongs to its host.
+      - Refused where the memory in use would not fit without swap.
+      - In a container nothing is done, since swap belongs to its host.
     type: bool
     default: false
 extends_documentation_fragment:

@@ -10,10 +10,11 @@ module: units
 short_description: Enable, start and refresh several systemd units in one task
 version_added: 0.1.0
 description:
-  - Brings all units of a role to the wanted state in a single remote call, with one question to systemd when nothing is to do.
-  - Knows from the time stamps whether a running unit is older than its configuration or program (O(units[].files)). This also
-    finds what an interrupted run left behind, which a notification from the task that wrote the file cannot do.
-  - systemd is told to read its unit files again when, and only when, it says that they changed or when it does not know a unit.
+  - Brings all units of a role to the wanted state in a single remote call. When nothing is to do, it asks
+    systemd once.
+  - Knows from the time stamps whether a running unit is older than its configuration or program (O(units[].files)).
+    This also finds what an interrupted run left behind, which a notification from the task that wrote the file cannot.
+  - systemd is told to read its unit files again only when it says that they changed, or when it does not know a unit.
 author:
   - Caravan contributors (@caravan-cluster)
 options:
@@ -38,11 +39,13 @@ options:
         description: Whether it is masked. Left alone when not given.
         type: bool
       missing_ok:
-        description: Whether a unit that systemd does not know is passed over. For units of other software, which may not be there.
+        description: Whether a unit that systemd does not know is passed over, as with other software's units.
         type: bool
         default: false
       files:
-        description: Configuration and programs that a running unit must not be older than. Those that do not exist are passed over.
+        description:
+          - Configuration and programs that a running unit must not be older than.
+          - Those that do not exist are passed over.
         type: list
         elements: path
         default: []
@@ -50,15 +53,15 @@ options:
     description:
       - What to do with a unit that is older than one of its files.
       - V(report) only returns it and says changed, so that a handler is notified.
-      - V(restart) and V(reload) are for that handler. It looks at nothing else, O(units[].state) and the like are passed over, so
-        that it can be given the same units.
+      - V(restart) and V(reload) are for that handler. It does nothing else: O(units[].state) and the like are
+        passed over, so that it can be given the same units.
     type: str
     choices: [report, restart, reload]
     default: report
   changed_paths:
     description:
-      - What the task before has written, such as the C(changed_paths) of M(caravan.cluster.files). Only check mode looks here, in
-        which nothing was written and no time stamp tells.
+      - What the task before has written, such as the C(changed_paths) of M(caravan.cluster.files).
+      - Only check mode looks here, in which nothing was written and no time stamp tells.
     type: list
     elements: path
     default: []

@@ -35,7 +35,9 @@ def input_rules(entries: list[dict], networks: dict[str, list[str]]) -> list[str
         cidrs: list[str] = []
         for source in entry["sources"]:
             if source not in networks:
-                raise ValueError(f"port {entry['name']}: unknown source '{source}', known are {', '.join(sorted(networks))}")
+                raise ValueError(
+                    f"port {entry['name']}: unknown source '{source}', known are {', '.join(sorted(networks))}"
+                )
             cidrs += networks[source]
         rules += [
             " ".join(part for part in (match, _destination(entry), "accept", f'comment "{entry["name"]}"') if part)

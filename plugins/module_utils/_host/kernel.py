@@ -23,7 +23,7 @@ def missing_modules(wanted: list[str], loaded: str | None, builtin: str, present
 
 
 def sysctl_changes(wanted: dict[str, str], current: dict[str, str | None]) -> dict[str, str]:
-    """Return {key: value} of the settings whose running value differs. Values of several numbers are compared by words."""
+    """Return {key: value} of the settings whose running value differs. Several numbers are compared by words."""
     return {
         key: value
         for key, value in wanted.items()

@@ -7,17 +7,24 @@ from __future__ import annotations
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._host.units import is_outdated, parse_show, plan
 
-RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "StateChangeTimestampMonotonic": "100000000"}
+RUNNING = {
+    "LoadState": "loaded",
+    "ActiveState": "active",
+    "UnitFileState": "enabled",
+    "StateChangeTimestampMonotonic": "100000000",
+}
 NEW = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "disabled"}
 
 
-def test_paragraphs_belong_to_the_names_in_the_order_asked_even_for_an_alias():
-    shown = parse_show("Id=chrony.service\nActiveState=active\n\nId=a.service\nActiveState=failed\n", ["chronyd.service", "a.service"])
+def test_paragraphs_belong_to_the_names_in_the_order_asked_even_for_an_alias() -> None:
+    shown = parse_show(
+        "Id=chrony.service\nActiveState=active\n\nId=a.service\nActiveState=failed\n", ["chronyd.service", "a.service"]
+    )
     assert shown["chronyd.service"]["ActiveState"] == "active"
     assert shown["a.service"]["ActiveState"] == "failed"
 
 
-def test_an_answer_about_another_number_of_units_is_refused():
+def test_an_answer_about_another_number_of_units_is_refused() -> None:
     with pytest.raises(ValueError, match="1 units, 2 were asked"):
         parse_show("Id=a.service\n", ["a.service", "b.service"])
 
@@ -31,11 +38,11 @@ def test_an_answer_about_another_number_of_units_is_refused():
         ([-3600.0], False),  # the clock was set back since
     ],
 )
-def test_a_unit_is_outdated_when_a_file_is_younger_than_its_last_start(ages, outdated):
+def test_a_unit_is_outdated_when_a_file_is_younger_than_its_last_start(ages: list[float], outdated: bool) -> None:
     assert is_outdated(RUNNING, ages, monotonic_now=150.0) is outdated
 
 
-def test_a_unit_that_does_not_run_is_not_outdated():
+def test_a_unit_that_does_not_run_is_not_outdated() -> None:
     assert not is_outdated({**RUNNING, "ActiveState": "failed"}, [1.0], monotonic_now=150.0)
 
 
@@ -54,5 +61,5 @@ def test_a_unit_that_does_not_run_is_not_outdated():
         ({}, NEW, []),
     ],
 )
-def test_plan(wanted, unit, verbs):
+def test_plan(wanted: dict, unit: dict[str, str], verbs: list[str]) -> None:
     assert plan(wanted, unit) == verbs

@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Render what a role would put on a host, without a host: its defaults and vars, an inventory as plain data, Ansible's templar."""
+"""Render what a role would put on a host: its defaults and vars, an inventory as plain data, Ansible's templar."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from rendering import HA_GROUPS, HA_HOSTS, Host
 VIP = {"api_endpoint_vip": "10.0.0.100"}
 
 
-def test_the_firewall_of_a_worker_and_of_a_control_plane_node():
+def test_the_firewall_of_a_worker_and_of_a_control_plane_node() -> None:
     worker = Host("node", "worker1", **VIP).template("firewall.nft.j2")
     control_plane = Host("node", "cp1", **VIP).template("firewall.nft.j2")
     for port in ("2379", "2380", "6443"):
@@ -25,7 +25,7 @@ def test_the_firewall_of_a_worker_and_of_a_control_plane_node():
     assert "vrrp" not in worker
 
 
-def test_another_worker_changes_no_other_host():
+def test_another_worker_changes_no_other_host() -> None:
     hosts = {**HA_HOSTS, "worker3": "10.0.0.23"}
     groups = {**HA_GROUPS, "cluster": list(hosts), "worker": ["worker1", "worker2", "worker3"]}
     for name in HA_HOSTS:
@@ -34,7 +34,7 @@ def test_another_worker_changes_no_other_host():
         assert before.value("__node_hosts") == after.value("__node_hosts")
 
 
-def test_the_firewall_never_touches_another_table():
+def test_the_firewall_never_touches_another_table() -> None:
     text = Host("node", "cp1").template("firewall.nft.j2")
     assert "flush" not in text.replace("flushes", "")
     assert [line for line in text.splitlines() if line.startswith(("table", "delete"))] == [
@@ -44,7 +44,7 @@ def test_the_firewall_never_touches_another_table():
     ]
 
 
-def test_nodeports_are_limited_ahead_of_their_translation():
+def test_nodeports_are_limited_ahead_of_their_translation() -> None:
     everyone = Host("node", "worker1").template("firewall.nft.j2")
     some = Host("node", "worker1", node_firewall_nodeport_cidrs=["192.0.2.0/24"]).template("firewall.nft.j2")
     assert "dport 30000-32767 drop" not in everyone
@@ -52,31 +52,35 @@ def test_nodeports_are_limited_ahead_of_their_translation():
     assert "ct state new tcp dport 30000-32767 drop" in some
 
 
-def test_calico_has_other_ports():
+def test_calico_has_other_ports() -> None:
     text = Host("node", "worker1", network_provider="calico").template("firewall.nft.j2")
     assert "dport 4789" in text
     assert "dport 8472" not in text
 
 
-def test_the_ssh_port_is_the_one_that_ansible_uses():
-    assert 'tcp dport 2222 accept comment "ssh"' in Host("node", "worker1", ansible_port=2222).template("firewall.nft.j2")
+def test_the_ssh_port_is_the_one_that_ansible_uses() -> None:
+    assert 'tcp dport 2222 accept comment "ssh"' in Host("node", "worker1", ansible_port=2222).template(
+        "firewall.nft.j2"
+    )
 
 
-def test_extra_ports_join_the_table():
+def test_extra_ports_join_the_table() -> None:
     extra = {"name": "shop", "protocol": "tcp", "port": "8080", "groups": ["worker"], "sources": ["nodes"], "why": "-"}
     text = Host("node", "worker1", node_firewall_extra_ports=[extra]).template("firewall.nft.j2")
     assert 'ip saddr { 10.0.0.0/24 } tcp dport 8080 accept comment "shop"' in text
 
 
-def test_sysctls_are_merged_and_those_of_another_machine_left_alone():
-    host = Host("node", "worker1", node_sysctls_extra={"net.core.somaxconn": 4096}, node_sysctls_unmanaged=["kernel.*", "vm.*"])
+def test_sysctls_are_merged_and_those_of_another_machine_left_alone() -> None:
+    host = Host(
+        "node", "worker1", node_sysctls_extra={"net.core.somaxconn": 4096}, node_sysctls_unmanaged=["kernel.*", "vm.*"]
+    )
     keys = set(host.value("__node_sysctls"))
     assert {"net.ipv4.ip_forward", "net.core.somaxconn", "fs.inotify.max_user_instances"} <= keys
     assert not {key for key in keys if key.startswith(("kernel.", "vm."))}
     assert "kernel.panic" in Host("node", "worker1").value("__node_sysctls")
 
 
-def test_only_missing_packages_are_asked_for():
+def test_only_missing_packages_are_asked_for() -> None:
     listed = ["nftables installed", "socat config-files", *(f"{name} installed" for name in ("kmod", "mount"))]
     host = Host("node", "worker1", __node_packages_found={"stdout_lines": listed}, node_packages_extra=["jq"])
     missing = host.value("__node_packages_missing")
@@ -85,7 +89,7 @@ def test_only_missing_packages_are_asked_for():
 
 
 @pytest.mark.parametrize("os_family", ["Debian", "RedHat"])
-def test_time_is_kept_unless_something_else_does(os_family):
+def test_time_is_kept_unless_something_else_does(os_family: str) -> None:
     keeps = Host("node", "worker1", os_family=os_family)
     other = Host("node", "worker1", os_family=os_family, node_manage_time_sync=False)
     unit = keeps.value("__node_chrony_unit")
@@ -94,14 +98,14 @@ def test_time_is_kept_unless_something_else_does(os_family):
     assert "chrony" not in other.value("__node_packages")
 
 
-def test_time_servers_replace_the_distributions():
+def test_time_servers_replace_the_distributions() -> None:
     assert Host("node", "worker1").value("__node_files_time") == []
     host = Host("node", "worker1", node_time_servers=["ntp1.example.org"])
     assert host.value("__node_files_time")[0]["dest"] == "/etc/chrony/chrony.conf"
     assert "server ntp1.example.org iburst" in host.template("chrony.conf.j2")
 
 
-def test_a_firewall_turned_off_is_stopped():
+def test_a_firewall_turned_off_is_stopped() -> None:
     units = {unit["name"]: unit for unit in Host("node", "worker1", node_firewall_enabled=False).value("__node_units")}
     assert units["caravan-firewall.service"]["state"] == "stopped"
     assert "ufw.service" not in units
