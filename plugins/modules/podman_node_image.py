@@ -85,10 +85,13 @@ elapsed_seconds:
   sample: 71.4
 """
 
+import fcntl
 import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -141,6 +144,14 @@ def build(podman: Podman, name: str, defined: dict, files: bytes) -> None:
             raise PodmanError("podman import failed: " + imported.stderr.decode(errors="replace").strip())
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other run on this machine builds an image."""
+    with Path("/run/lock/caravan-node-image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -164,7 +175,11 @@ def main() -> None:
     try:
         missing = not podman.ok("image", "exists", name)
         if missing and not module.check_mode:
-            build(podman, name, defined, files)
+            with alone():
+                # Another run may have built it in the meantime.
+                missing = not podman.ok("image", "exists", name)
+                if missing:
+                    build(podman, name, defined, files)
     except PodmanError as error:
         module.fail_json(msg=str(error))
     module.exit_json(
