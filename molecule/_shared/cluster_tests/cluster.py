@@ -69,6 +69,14 @@ class Cluster:
         target = Target(self.endpoint, self.address(host), self.endpoint_port)
         return Identity(target, identity.ca, identity.certificate, identity.key).api(anonymous=anonymous)
 
+    def etcdctl(self, host: str, *arguments: str) -> str:
+        """Run etcdctl on an etcd host, as root there does; return its output."""
+        options = [
+            *("--endpoints=https://127.0.0.1:2379", "--cacert=/etc/etcd/pki/ca.crt"),
+            *("--cert=/etc/etcd/pki/client.crt", "--key=/etc/etcd/pki/client.key"),
+        ]
+        return self.nodes.run(host, ["etcdctl", *options, *arguments]).stdout
+
     def wait_healthy(self, why: str, *, timeout: float = 120) -> float:
         """Wait until every API server, node and system pod is as it should be; return the seconds."""
         members = {host: self.member_api(host) for host in self.inventory.hosts("control_plane")}

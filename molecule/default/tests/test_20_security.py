@@ -21,11 +21,6 @@ from cluster_tests.waiting import wait_until
 CANARY = "canary-7c3f0c1be2"
 SECRETS = "/api/v1/namespaces/default/secrets"
 
-_ETCDCTL = [
-    *("etcdctl", "--endpoints=https://127.0.0.1:2379", "--cacert=/etc/etcd/pki/ca.crt"),
-    *("--cert=/etc/etcd/pki/client.crt", "--key=/etc/etcd/pki/client.key"),
-]
-
 
 @pytest.fixture(scope="module")
 def canary(api: Api) -> Iterator[str]:
@@ -138,7 +133,7 @@ class TestAdmission:
 
 class TestSecretsAtRest:
     def test_etcd_holds_no_secret_in_the_clear(self, cluster: Cluster, etcd_node: str, canary: str) -> None:
-        stored = cluster.nodes.run(etcd_node, [*_ETCDCTL, "get", f"/registry/secrets/default/{canary}"]).stdout
+        stored = cluster.etcdctl(etcd_node, "get", f"/registry/secrets/default/{canary}")
         assert "k8s:enc:secretbox:v1:" in stored
         assert CANARY not in stored
 
@@ -147,9 +142,7 @@ class TestSecretsAtRest:
         assert found.code == 1, found.text
 
     def test_every_secret_is_encrypted(self, cluster: Cluster, etcd_node: str, canary: str) -> None:
-        stored = cluster.nodes.run(
-            etcd_node, [*_ETCDCTL, "get", "--prefix", "/registry/secrets/", "--write-out=json"]
-        ).stdout
+        stored = cluster.etcdctl(etcd_node, "get", "--prefix", "/registry/secrets/", "--write-out=json")
         entries = json.loads(stored)["kvs"]
         assert entries
         assert all(base64.b64decode(entry["value"]).startswith(b"k8s:enc:secretbox:v1:") for entry in entries)

@@ -1,0 +1,80 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Any one control-plane node, the first included, may die, freeze, or be cut off in one direction.
+
+The prober writes 20 times a second through the endpoint's name, each time over a new verified TLS connection. Budgets
+are DESIGN's: 5 s for a death, 15 s for the rest; and no write that was acknowledged may be missing.
+"""
+
+from __future__ import annotations
+
+import pytest
+from cluster_tests import faults
+from cluster_tests.cluster import Cluster
+
+pytestmark = pytest.mark.journal("etcd", "keepalived", "haproxy", "kubelet")
+
+KILL_BUDGET, FREEZE_BUDGET, PARTITION_BUDGET = 5.0, 15.0, 15.0
+
+
+def test_everything_is_healthy(cluster: Cluster) -> None:
+    cluster.wait_healthy("before the faults", timeout=60)
+
+
+def _judge(outcome: faults.Outcome, budget: float, what: str) -> None:
+    print(f"{what}: {outcome}")
+    assert outcome.lost == [], str(outcome)
+    assert outcome.outage <= budget, str(outcome)
+    # What was wrong must not come back when the node does.
+    assert outcome.outage_of_recovery <= budget, str(outcome)
+
+
+def _holder(cluster: Cluster) -> str:
+    """Return who holds the virtual address, for the report."""
+    show = ["ip", "-brief", "address"]
+    holders = [
+        host
+        for host in cluster.inventory.hosts("control_plane")
+        if f"{cluster.endpoint_address}/" in cluster.machines.execute(host, show).stdout
+    ]
+    return "+".join(holders) or "nobody"
+
+
+def _what(cluster: Cluster, fault: str, node: str) -> str:
+    return f"{fault} {node} (virtual address on {_holder(cluster)})"
+
+
+def test_killed(cluster: Cluster, control_plane_node: str) -> None:
+    what = _what(cluster, "killed", control_plane_node)
+    outcome = faults.endure(
+        cluster, f"kill-{control_plane_node}", lambda: cluster.machines.killed(control_plane_node), limit=20
+    )
+    cluster.nodes.forget(control_plane_node)
+    _judge(outcome, KILL_BUDGET, what)
+
+
+def test_frozen(cluster: Cluster, control_plane_node: str) -> None:
+    what = _what(cluster, "frozen", control_plane_node)
+    outcome = faults.endure(
+        cluster, f"freeze-{control_plane_node}", lambda: cluster.machines.frozen(control_plane_node), limit=30
+    )
+    _judge(outcome, FREEZE_BUDGET, what)
+
+
+@pytest.mark.parametrize("direction", ["output", "input"])
+def test_cut_off_one_way(cluster: Cluster, control_plane_node: str, direction: str) -> None:
+    what = _what(cluster, f"cut off ({direction})", control_plane_node)
+    others = cluster.inventory.hosts("control_plane", "worker", "etcd")
+    peers = [cluster.address(host) for host in others if host != control_plane_node]
+    outcome = faults.endure(
+        cluster,
+        f"cut-{direction}-{control_plane_node}",
+        lambda: cluster.machines.cut_off(control_plane_node, direction, peers),
+        limit=30,
+    )
+    _judge(outcome, PARTITION_BUDGET, what)
+
+
+def test_a_run_after_all_faults_changes_nothing(cluster: Cluster) -> None:
+    assert cluster.playbooks.run("site").succeeded().changed() == {}
