@@ -87,6 +87,8 @@ def plan(
 
 def _plan_in_cluster(host: Host, peer_url: str, cluster: Cluster, consents: Consents) -> Plan:
     if host.has_data:
+        if not host.member_id:
+            return Plan("refuse", refusal=f"{host.name}: the write-ahead log in its data directory cannot be read")
         if host.cluster_id is not None and host.cluster_id != cluster.id:
             return Plan(
                 "refuse",
