@@ -156,8 +156,13 @@ def shown(value: Any, hidden: bool = False) -> str:
     """A value in a message: quoted where it is a string, cut where it is long, never a secret."""
     if hidden:
         return "(hidden)"
+    if isinstance(value, dict):  # its values may be anything, and secrets among them
+        keys = ", ".join(map(str, value))
+        return f"a dictionary with the keys {keys}" if keys else "an empty dictionary"
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (dict, list, tuple)) for item in value):
+        return f"a list of {len(value)}"
     word = f"'{value}'" if isinstance(value, str) else str(value)
     word = word if len(word) <= 80 else f"{word[:77]}..."
-    kinds = {bool: "bool", int: "number", float: "number", list: "list", dict: "dictionary", tuple: "list"}
+    kinds = {bool: "bool", int: "number", float: "number", list: "list", tuple: "list"}
     kind = next((label for base, label in kinds.items() if isinstance(value, base)), "")
     return f"{word} (a {kind})" if kind else word
