@@ -74,7 +74,9 @@ class Site:
 
     def _load(self) -> tuple[list[str], spec.Spec, dict[str, Any]]:
         """Names, specifications and defaults of all roles of this collection."""
-        roles, contents, defaults = [], [], {}
+        roles: list[str] = []
+        contents: list[dict[str, Any]] = []
+        defaults: dict[str, Any] = {}
         for folder in sorted((COLLECTION / "roles").iterdir()):
             if not folder.is_dir():
                 continue

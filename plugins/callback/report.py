@@ -172,7 +172,7 @@ class CallbackModule(Default):
         host = inventory.get_host(members[0]) if members else None
         variables = manager.get_vars(host=host)
         source = variables.get("inventory_dir") or (inventory._sources or ["."])[0]
-        work = str(Path.cwd() / ".caravan" / Path(str(source)).name)
+        work = str(Path(os.environ.get("PWD") or ".", ".caravan", Path(str(source)).name).absolute())
         work = self._rendered(variables, "cluster_work_dir", work)
         variables.setdefault("cluster_work_dir", work)
         self._kubeconfig = self._rendered(variables, "cluster_kubeconfig", f"{work}/kubeconfig")
