@@ -30,7 +30,10 @@ class ActionModule(ActionBase):
         for arch in sorted(set(ARCHITECTURES.values())):
             try:
                 resolved[arch] = [
-                    {**resolve_file(entries, source, wanted["name"], str(wanted["version"]), arch).as_dict(), **_place(wanted)}
+                    {
+                        **resolve_file(entries, source, wanted["name"], str(wanted["version"]), arch).as_dict(),
+                        **_place(wanted),
+                    }
                     for wanted in arguments.get("install") or []
                 ]
             except ArtifactError as error:

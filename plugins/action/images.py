@@ -33,5 +33,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         except KeyError as error:
             raise AnsibleActionFail(f"images: every item wants a {error.args[0]}") from error
-        result.update(self._execute_module(module_name="caravan.cluster.images", module_args=arguments, task_vars=variables))
+        result.update(
+            self._execute_module(module_name="caravan.cluster.images", module_args=arguments, task_vars=variables)
+        )
         return result

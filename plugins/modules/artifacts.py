@@ -13,7 +13,8 @@ description:
   - Installs programs that the catalogue of the role C(artifacts) lists. Where they come from is a matter of that role's
     variables, such as C(artifacts_source).
   - A file whose sha256 is not the recorded one is refused, and nothing of it is installed.
-  - Programs are replaced atomically, get mode 0755 and belong to root. A program that was changed on the host is installed anew.
+  - Programs are replaced atomically, get mode 0755 and belong to root. A program that was changed on the host is
+    installed anew.
 author:
   - Caravan contributors (@caravan-cluster)
 options:
@@ -101,7 +102,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -119,9 +120,9 @@ class Host:
 
     def __init__(self, state: Path = STATE) -> None:
         self.state = state
-        self._seen: Dict[str, receipts.Seen] = {}
+        self._seen: dict[str, receipts.Seen] = {}
         try:
-            self.receipts: Dict[str, Any] = json.loads((state / "artifacts.json").read_text())
+            self.receipts: dict[str, Any] = json.loads((state / "artifacts.json").read_text())
         except (OSError, ValueError):
             # Without receipts everything is installed anew, which is always right.
             self.receipts = {}
@@ -137,7 +138,7 @@ class Host:
                 self._seen[path] = None
         return self._seen[path]
 
-    def look_at_all(self, targets: List[Dict[str, Any]]) -> None:
+    def look_at_all(self, targets: list[dict[str, Any]]) -> None:
         """Hash what is there in parallel: hashing leaves the interpreter's lock."""
         paths = {target["dest"] for target in targets if target["member"] is None}
         for target in targets:
@@ -145,7 +146,7 @@ class Host:
         with ThreadPoolExecutor(PARALLEL) as pool:
             list(pool.map(self.look, sorted(paths)))
 
-    def record(self, target: Dict[str, Any], files: Dict[str, str]) -> None:
+    def record(self, target: dict[str, Any], files: dict[str, str]) -> None:
         self.receipts[target["dest"]] = {
             **{key: target[key] for key in ("name", "version", "sha256", "member")},
             "files": files,
@@ -164,7 +165,7 @@ class Fetcher:
         proxies = [urllib.request.ProxyHandler({})] if direct else []
         self.opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), *proxies)
 
-    def fetch(self, target: Dict[str, Any], path: Path) -> None:
+    def fetch(self, target: dict[str, Any], path: Path) -> None:
         """Fetch an artifact to `path`, and refuse it if it is not the recorded one."""
         what = f"{target['name']} {target['version']}"
         seen = hashlib.sha256()
@@ -187,29 +188,25 @@ class Installer:
         self.module = module
         self.host = host
 
-    def install(self, targets: List[Dict[str, Any]], path: Path) -> None:
+    def install(self, targets: list[dict[str, Any]], path: Path) -> None:
         """Install all targets that come from one fetched artifact."""
         if targets[0]["member"] is None:
             for target in targets:
                 with path.open("rb") as stream:
                     self.host.record(target, {target["dest"]: self._place(stream, target["dest"])})
             return
-        places: Dict[str, List[Dict[str, Any]]] = {}
-        files: Dict[str, Dict[str, str]] = {target["dest"]: {} for target in targets}
+        files: dict[str, dict[str, str]] = {target["dest"]: {} for target in targets}
+        for name, content in archive.read(path):
+            for target in targets:
+                program = target["programs"].get(name)
+                if program:
+                    dest = target["dest"] + program if target["member"] == "*" else target["dest"]
+                    content.seek(0)
+                    files[target["dest"]][dest] = self._place(content, dest)
         for target in targets:
-            places.setdefault(target["member"], []).append(target)
-        for name, stream in archive.read(path):
-            program = name.rsplit("/", 1)[-1]
-            sha256 = ""
-            for target in places.get(program, []) + places.get("*", []):
-                dest = target["dest"] + program if target["member"] == "*" else target["dest"]
-                if sha256:
-                    stream.seek(0)
-                sha256 = self._place(stream, dest)
-                files[target["dest"]][dest] = sha256
-        for target in targets:
-            if not files[target["dest"]]:
-                raise ArtifactError(f"{target['name']} {target['version']} has no member {target['member']}")
+            lacking = len(target["programs"]) - len(files[target["dest"]])
+            if lacking:
+                raise ArtifactError(f"{target['name']} {target['version']} lacks {lacking} of its programs")
             self.host.record(target, files[target["dest"]])
 
     def _place(self, stream: Any, dest: str) -> str:
@@ -233,27 +230,34 @@ class Installer:
         return seen.hexdigest()
 
 
-def wanted_targets(module: AnsibleModule) -> List[Dict[str, Any]]:
+def contained(members: Any) -> dict[str, str] | None:
+    return {archive.normal(path): program for path, program in members.items()} if members else None
+
+
+def wanted_targets(module: AnsibleModule) -> list[dict[str, Any]]:
     resolved = (module.params["resolved"] or {}).get(architecture(platform.machine()))
     if resolved is None:
         raise ArtifactError("this module only works through its action: call it as caravan.cluster.artifacts")
     if isinstance(resolved, str):
         raise ArtifactError(resolved)
-    targets: List[Dict[str, Any]] = []
+    targets: list[dict[str, Any]] = []
     for item in resolved:
-        targets += receipts.targets({**item, "contained": item["members"], "members": item["wanted"]})
+        targets += receipts.targets({**item, "contained": contained(item["members"]), "members": item["wanted"]})
     return targets
 
 
-def install_all(module: AnsibleModule, host: Host, todo: List[Dict[str, Any]]) -> None:
-    grouped: Dict[str, List[Dict[str, Any]]] = {}
+def install_all(module: AnsibleModule, host: Host, todo: list[dict[str, Any]]) -> None:
+    grouped: dict[str, list[dict[str, Any]]] = {}
     for target in todo:
         grouped.setdefault(target["url"], []).append(target)
     fetcher, installer = Fetcher(module.params["ca"], module.params["direct"]), Installer(module, host)
     host.state.mkdir(parents=True, exist_ok=True)
     for left_over in host.state.glob(".fetch-*"):
         shutil.rmtree(str(left_over), ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=str(host.state)) as work, ThreadPoolExecutor(PARALLEL) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix=".fetch-", dir=str(host.state)) as work,
+        ThreadPoolExecutor(PARALLEL) as pool,
+    ):
         jobs = []
         for number, targets in enumerate(grouped.values()):
             path = Path(work) / str(number)

@@ -10,8 +10,9 @@ module: images
 short_description: Pull container images into containerd by their recorded digest
 version_added: 0.1.0
 description:
-  - Pulls images that the catalogue of the role C(artifacts) lists into containerd's namespace C(k8s.io), by digest, and tags them
-    with their upstream reference, so that manifests name images the same way whether they came from upstream or a mirror.
+  - Pulls images that the catalogue of the role C(artifacts) lists into containerd's namespace C(k8s.io), by digest,
+    and tags them with their upstream reference, so that manifests name images the same way whether they came from
+    upstream or a mirror.
   - Which servers are asked is a matter of containerd's registry configuration.
   - containerd refuses content that does not have the wanted digest; the error names the image.
 author:
@@ -79,7 +80,7 @@ elapsed_seconds:
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -100,7 +101,7 @@ class Containerd:
             [self.ctr, "--namespace", "k8s.io", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            universal_newlines=True,
+            text=True,
             timeout=PULL_SECONDS,
             check=False,
         )
@@ -108,19 +109,21 @@ class Containerd:
             raise ArtifactError(last_words(done.stdout))
         return done.stdout
 
-    def present(self) -> Dict[str, str]:
+    def present(self) -> dict[str, str]:
         return parse_listing(self._run("images", "ls"))
 
-    def pull(self, image: Dict[str, Any]) -> None:
+    def pull(self, image: dict[str, Any]) -> None:
         by_digest = f"{image['repository']}@{image['digest']}"
         try:
             self._run("images", "pull", "--hosts-dir", self.hosts_directory, by_digest)
             self._run("images", "tag", "--force", by_digest, image["reference"])
         except (ArtifactError, subprocess.TimeoutExpired) as error:
-            raise ArtifactError(f"the image {image['reference']} ({image['digest']}) cannot be pulled: {error}") from error
+            raise ArtifactError(
+                f"the image {image['reference']} ({image['digest']}) cannot be pulled: {error}"
+            ) from error
 
 
-def present_images(containerd: Optional[Containerd], check_mode: bool) -> Dict[str, str]:
+def present_images(containerd: Containerd | None, check_mode: bool) -> dict[str, str]:
     """What is there. On a machine that has no containerd yet, check mode takes it as nothing."""
     if containerd is None:
         if check_mode:
@@ -150,9 +153,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     started = time.monotonic()
-    wanted: Optional[List[Dict[str, Any]]] = module.params["resolved"]
-    if wanted is None:
+    if module.params["resolved"] is None:
         module.fail_json(msg="this module only works through its action: call it as caravan.cluster.images")
+    wanted: list[dict[str, Any]] = module.params["resolved"]
     path = module.get_bin_path("ctr", opt_dirs=["/usr/local/bin"])
     containerd = Containerd(path, module.params["hosts_directory"]) if path else None
     try:

@@ -10,8 +10,10 @@ module: mirror_certificate
 short_description: Keep a mirror's certificate authority and server certificate
 version_added: 0.1.0
 description:
-  - Makes C(ca.crt), C(ca.key), C(server.crt) and C(server.key) in a directory of the controller, the keys with mode 0600.
-  - The authority stays as it is once it exists. The server certificate is made anew when it lacks a wanted name or ends soon.
+  - Makes C(ca.crt), C(ca.key), C(server.crt) and C(server.key) in a directory of the controller, the keys with mode
+    0600.
+  - The authority stays as it is once it exists. The server certificate is made anew when it lacks a wanted name or
+    ends soon.
 author:
   - Caravan contributors (@caravan-cluster)
 options:

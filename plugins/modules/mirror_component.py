@@ -10,9 +10,9 @@ module: mirror_component
 short_description: Bring one component's files and images into a mirror
 version_added: 0.1.0
 description:
-  - Builds a component from its pinned Go modules, or downloads it from upstream and verifies it, and puts its files and images into
-    a mirror on this machine. Files are laid out as upstream has them, below C(files/), images go into the storage of a registry,
-    below C(registry/).
+  - Builds a component from its pinned Go modules, or downloads it from upstream and verifies it, and puts its files
+    and images into a mirror on this machine. Files are laid out as upstream has them, below C(files/), images go into
+    the storage of a registry, below C(registry/).
   - What was built once is not built again as long as nothing that decides its content has changed.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -97,8 +97,11 @@ def main() -> None:
         target = mirror(module.params)
         wanted = target.missing([{"name": name, "version": version}], [arch], module.params["fill"])
         if wanted and not module.check_mode:
-            state = target.fill(name, version, arch, module.params["fill"])
-            filled = {key: state[key] for key in ("files", "images")}
+            with target.locked():
+                wanted = target.missing([{"name": name, "version": version}], [arch], module.params["fill"])
+                if wanted:
+                    state = target.fill(name, version, arch, module.params["fill"])
+                    filled = {key: state[key] for key in ("files", "images")}
     except ArtifactError as error:
         module.fail_json(msg=f"{name} {version}: {error}")
     line = f"{name} {version} ({arch})"

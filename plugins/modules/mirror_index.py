@@ -10,8 +10,8 @@ module: mirror_index
 short_description: Write the index and the bill of materials of a mirror
 version_added: 0.1.0
 description:
-  - Writes C(index.json), which lists every file with its sha256 and every image with its digest, and C(sbom.cdx.json), a software
-    bill of materials in CycloneDX.
+  - Writes C(index.json), which lists every file with its sha256 and every image with its digest, and
+    C(sbom.cdx.json), a software bill of materials in CycloneDX.
   - Both follow from what is in the mirror alone, so that writing them twice gives the same.
 author:
   - Caravan contributors (@caravan-cluster)

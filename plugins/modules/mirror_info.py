@@ -10,8 +10,8 @@ module: mirror_info
 short_description: Tell what a mirror lacks
 version_added: 0.1.0
 description:
-  - Compares what is in a mirror on this machine with what is wanted of it, by the key of each component, which depends on all that
-    decides its content (the catalogue's entry, the pinned modules, the compiler).
+  - Compares what is in a mirror on this machine with what is wanted of it, by the key of each component, which
+    depends on all that decides its content (the catalogue's entry, the pinned modules, the compiler).
   - Changes nothing.
 author:
   - Caravan contributors (@caravan-cluster)

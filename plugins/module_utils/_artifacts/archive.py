@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, Tuple
+from typing import IO
 
 from .errors import ArtifactError
 
@@ -27,14 +27,16 @@ def sha256_of(path: Path) -> str:
             seen.update(data)
 
 
-def write(path: Path, members: Dict[str, Path]) -> None:
+def write(path: Path, members: dict[str, Path]) -> None:
     """Write a `.tar.gz` of programs, `{path in the archive: file}`, the same bytes for the same content.
 
     The lowest compression: these archives travel over a local network once and are written on every build.
     """
-    with path.open("wb") as stream, gzip.GzipFile("", "wb", compresslevel=1, fileobj=stream, mtime=0) as packed, tarfile.open(
-        fileobj=packed, mode="w", format=tarfile.GNU_FORMAT
-    ) as archive:
+    with (
+        path.open("wb") as stream,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=stream, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
         for name in sorted(members):
             # TarInfo's defaults are owner 0 and time 0.
             entry = tarfile.TarInfo(name)
@@ -45,7 +47,7 @@ def write(path: Path, members: Dict[str, Path]) -> None:
                 archive.addfile(entry, content)
 
 
-def read(path: Path) -> Iterator[Tuple[str, io.BufferedIOBase]]:
+def read(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """The regular files of an archive, as `(path in the archive, stream)`. Links and devices are left out."""
     try:
         with tarfile.open(str(path), mode="r:*") as archive:
@@ -53,7 +55,7 @@ def read(path: Path) -> Iterator[Tuple[str, io.BufferedIOBase]]:
                 if entry.isreg():
                     stream = archive.extractfile(entry)
                     if stream is not None:
-                        yield entry.name, stream  # type: ignore[misc]
+                        yield normal(entry.name), stream
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ArtifactError(f"{path.name} cannot be read as an archive: {error}") from error
 

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any
 
 from .filling import Mirror, read_catalogue
 
 
-def mirror_arguments() -> Dict[str, Any]:
+def mirror_arguments() -> dict[str, Any]:
     """The argument spec that the documentation fragment `mirror` describes."""
     return {
         "catalogue_dir": {"type": "path", "required": True},

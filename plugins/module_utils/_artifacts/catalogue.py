@@ -5,15 +5,16 @@
 
 Pure: what these functions get was read by the caller.
 
-A catalogue is `{component: entry}`, an entry being what one file of `roles/artifacts/files/catalogue` says. An index is what
-`index.json` of a mirror says: `{"schema": 1, "files": [...], "images": [...]}`, see `index.py`.
+A catalogue is `{component: entry}`, an entry being what one file of `roles/artifacts/files/catalogue` says. An index is
+what `index.json` of a mirror says: `{"schema": 1, "files": [...], "images": [...]}`, see `index.py`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any
 
 from .errors import ArtifactError
 
@@ -27,15 +28,15 @@ ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64
 
 @dataclass(frozen=True)
 class File:
-    """A file to fetch, with what is in it. `members` maps paths inside an archive to names, None for a plain program."""
+    """A file to fetch. `members` maps paths inside an archive to names, and is None for a plain program."""
 
     name: str
     version: str
     url: str
     sha256: str
-    members: Optional[Dict[str, str]]
+    members: dict[str, str] | None
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
 
 
@@ -52,7 +53,7 @@ class Image:
     def repository(self) -> str:
         return self.reference.rsplit(":", 1)[0]
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "repository": self.repository}
 
 
@@ -68,7 +69,7 @@ def architecture(machine: str) -> str:
 
 def expand(text: str, version: str, arch: str = "") -> str:
     """Put a version and an architecture into a pattern of the catalogue."""
-    major, minor = (re.split(r"[.+-]", version) + ["", ""])[:2]
+    major, minor = ([*re.split(r"[.+-]", version), "", ""])[:2]
     for name, value in (("version", version), ("architecture", arch), ("major", major), ("minor", minor)):
         text = text.replace("{" + name + "}", value)
     return text
@@ -79,18 +80,20 @@ def _component_of(catalogue: Catalogue, kind: str, name: str) -> str:
         if name in entry.get(kind, {}):
             return component
     known = sorted(item for entry in catalogue.values() for item in entry.get(kind, {}))
-    raise ArtifactError(f"no {kind[:-1]} named {name} is in the catalogue ({CATALOGUE_PATH}); it has {', '.join(known)}")
+    raise ArtifactError(
+        f"no {kind[:-1]} named {name} is in the catalogue ({CATALOGUE_PATH}); it has {', '.join(known)}"
+    )
 
 
-def file_names(entry: Mapping[str, Any]) -> List[str]:
+def file_names(entry: Mapping[str, Any]) -> list[str]:
     return sorted(entry.get("files", {}))
 
 
-def image_names(entry: Mapping[str, Any]) -> List[str]:
+def image_names(entry: Mapping[str, Any]) -> list[str]:
     return sorted(entry.get("images", {}))
 
 
-def versions(catalogue: Catalogue, component: str) -> List[str]:
+def versions(catalogue: Catalogue, component: str) -> list[str]:
     """The versions of a component that the catalogue lists, in its order, newest first by convention."""
     if component not in catalogue:
         raise ArtifactError(
@@ -105,7 +108,7 @@ def file_url(catalogue: Catalogue, name: str, version: str, arch: str) -> str:
     return expand(entry["files"][name]["url"], version, arch)
 
 
-def file_members(catalogue: Catalogue, name: str, version: str, arch: str) -> Optional[Dict[str, str]]:
+def file_members(catalogue: Catalogue, name: str, version: str, arch: str) -> dict[str, str] | None:
     definition = catalogue[_component_of(catalogue, "files", name)]["files"][name]
     if "members" not in definition:
         return None
@@ -123,12 +126,13 @@ def without_scheme(url: str) -> str:
     return url.split("://", 1)[-1]
 
 
-def _listed(catalogue: Catalogue, kind: str, name: str, version: str) -> Tuple[str, Mapping[str, Any]]:
+def _listed(catalogue: Catalogue, kind: str, name: str, version: str) -> tuple[str, Mapping[str, Any]]:
     component = _component_of(catalogue, kind, name)
     listed = {str(key): value for key, value in catalogue[component].get("versions", {}).items()}
     if version not in listed:
         raise ArtifactError(
-            f"{name} {version} is not in the catalogue; {CATALOGUE_PATH}/{component}.yml lists {', '.join(listed) or 'none'}"
+            f"{name} {version} is not in the catalogue;"
+            f" {CATALOGUE_PATH}/{component}.yml lists {', '.join(listed) or 'none'}"
         )
     return component, listed[version] or {}
 
@@ -160,11 +164,7 @@ def indexed_file(index: Index, name: str, version: str, arch: str) -> Mapping[st
     for entry in index.get("files", []):
         if (entry["name"], entry["version"], entry["architecture"]) == (name, version, arch):
             return entry
-    others = sorted({entry["version"] for entry in index.get("files", []) if entry["name"] == name})
-    raise ArtifactError(
-        f"the mirror's index has no {name} {version} for {arch}; it has {', '.join(others) if others else 'no version of it'}."
-        " Fill it: ansible-playbook caravan.cluster.mirror"
-    )
+    raise _not_indexed(index, "files", name, f"{name} {version} for {arch}")
 
 
 def indexed_image(index: Index, name: str, version: str) -> Mapping[str, Any]:
@@ -172,9 +172,13 @@ def indexed_image(index: Index, name: str, version: str) -> Mapping[str, Any]:
     for entry in index.get("images", []):
         if (entry["name"], entry["version"]) == (name, version):
             return entry
-    others = sorted({entry["version"] for entry in index.get("images", []) if entry["name"] == name})
-    raise ArtifactError(
-        f"the mirror's index has no image {name} {version}; it has {', '.join(others) if others else 'no version of it'}."
+    raise _not_indexed(index, "images", name, f"image {name} {version}")
+
+
+def _not_indexed(index: Index, kind: str, name: str, what: str) -> ArtifactError:
+    others = sorted({entry["version"] for entry in index.get(kind, []) if entry["name"] == name})
+    return ArtifactError(
+        f"the mirror's index has no {what}; it has {', '.join(others) if others else 'no version of it'}."
         " Fill it: ansible-playbook caravan.cluster.mirror"
     )
 
@@ -183,13 +187,13 @@ def indexed_image(index: Index, name: str, version: str) -> Mapping[str, Any]:
 class Source:
     """Where artifacts come from.
 
-    `kind` is upstream or mirror. `prefix` stands before an upstream address without its scheme: a mirror's own address, or
-    empty for upstream itself. `index` is the mirror's index; with `upstream` it stands in for the catalogue's digests.
+    `kind` is upstream or mirror. `prefix` stands before an upstream address without its scheme: a mirror's own address,
+    or empty for upstream itself. `index` is the mirror's; with `upstream` it stands in for the catalogue's digests.
     """
 
     kind: str
     prefix: str = ""
-    index: Optional[Index] = None
+    index: Index | None = None
 
     def url(self, upstream_url: str) -> str:
         return f"{self.prefix.rstrip('/')}/{without_scheme(upstream_url)}" if self.prefix else upstream_url
@@ -215,7 +219,7 @@ def resolve_image(catalogue: Catalogue, source: Source, name: str, version: str)
 
 def missing(
     catalogue: Catalogue, source: Source, components: Iterable[Mapping[str, str]], architectures: Iterable[str]
-) -> List[str]:
+) -> list[str]:
     """What a source cannot give of these components (`[{name, version}]`): one sentence each, none if all is there."""
     problems = []
     for wanted in components:
@@ -231,7 +235,7 @@ def missing(
     return problems
 
 
-def _problem(resolve: Any) -> List[str]:
+def _problem(resolve: Any) -> list[str]:
     try:
         resolve()
     except ArtifactError as error:
@@ -239,7 +243,7 @@ def _problem(resolve: Any) -> List[str]:
     return []
 
 
-def registries(catalogue: Catalogue) -> List[str]:
+def registries(catalogue: Catalogue) -> list[str]:
     """The upstream registries that the catalogue's images live in."""
     found = set()
     for entry in catalogue.values():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -17,8 +18,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any
 
 from . import archive, build, index
 from .catalogue import (
@@ -37,14 +39,14 @@ from .errors import ArtifactError
 REGISTRY_START_SECONDS = 20.0
 
 
-def read_catalogue(directory: Path) -> Dict[str, Any]:
+def read_catalogue(directory: Path) -> dict[str, Any]:
     """All entries of a catalogue's directory."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     entries = {}
     for path in sorted(directory.glob("*.yml")):
-        entry = yaml.load(path.read_text(), Loader=loader)  # noqa: S506
+        entry = yaml.load(path.read_text(), Loader=loader)
         entries[entry["component"]] = entry
     if not entries:
         raise ArtifactError(f"no catalogue is in {directory}")
@@ -52,9 +54,9 @@ def read_catalogue(directory: Path) -> Dict[str, Any]:
 
 
 def run(
-    command: List[str],
-    cwd: Optional[Path] = None,
-    environment: Optional[Mapping[str, str]] = None,
+    command: list[str],
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
     missing: str = "run scripts/setup",
 ) -> str:
     """Run a program and return what it printed; its last words are the error."""
@@ -63,9 +65,8 @@ def run(
             command,
             cwd=str(cwd) if cwd else None,
             env={**os.environ, **(environment or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
+            capture_output=True,
+            text=True,
             check=False,
         )
     except FileNotFoundError as error:
@@ -87,7 +88,7 @@ class Mirror:
         cache: Path,
         go: str = "go",
         suite: str = "bookworm",
-        debian_sources: Optional[List[str]] = None,
+        debian_sources: list[str] | None = None,
         upstream_prefix: str = "",
         upstream_ca: str = "",
     ) -> None:
@@ -104,13 +105,13 @@ class Mirror:
 
     # What is there
 
-    def states(self) -> List[Dict[str, Any]]:
+    def states(self) -> list[dict[str, Any]]:
         found = []
         for path in sorted((self.data / "state").glob("*.json")):
             found.append(json.loads(path.read_text()))
         return found
 
-    def state(self, component: str, version: str, arch: str) -> Optional[Dict[str, Any]]:
+    def state(self, component: str, version: str, arch: str) -> dict[str, Any] | None:
         path = self.data / "state" / index.state_name(component, version, arch)
         try:
             return dict(json.loads(path.read_text()))
@@ -158,7 +159,9 @@ class Mirror:
     def key(self, component: str, version: str, arch: str, method: str) -> str:
         """What decides a component's content in the mirror."""
         if component not in self.catalogue:
-            raise ArtifactError(f"no component {component} is in the catalogue; it has {', '.join(sorted(self.catalogue))}")
+            raise ArtifactError(
+                f"no component {component} is in the catalogue; it has {', '.join(sorted(self.catalogue))}"
+            )
         entry = self.catalogue[component]
         if method == "build":
             recipe = self.recipe(component, version, arch)
@@ -167,12 +170,14 @@ class Mirror:
                 for image in entry.get("images", {}).values()
                 if "base" in image
             }
-            return build.digest([build.build_key(recipe, self.compiler()), entry, bases])
+            # Upstream's figures decide nothing here.
+            described = {name: value for name, value in entry.items() if name != "versions"}
+            return build.digest([build.build_key(recipe, self.compiler()), described, bases])
         return build.digest([method, entry, version, arch])
 
     def missing(
-        self, wanted: List[Mapping[str, str]], architectures: List[str], method: str, verify: bool = False
-    ) -> List[Dict[str, str]]:
+        self, wanted: Sequence[Mapping[str, str]], architectures: Sequence[str], method: str, verify: bool = False
+    ) -> list[dict[str, str]]:
         """What of the wanted components is not in the mirror as it should be: `[{name, version, architecture}]`."""
         found = []
         for component in wanted:
@@ -186,10 +191,20 @@ class Mirror:
 
     # Filling
 
-    def fill(self, component: str, version: str, arch: str, method: str) -> Dict[str, Any]:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one fill at a time works on a mirror; a second one waits, and then finds its work done."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        with (self.data / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def fill(self, component: str, version: str, arch: str, method: str) -> dict[str, Any]:
         """Bring one component's files and images into the mirror and record them. Returns the state."""
         key = self.key(component, version, arch, method)
-        contents = self._build(component, version, arch) if method == "build" else self._download(component, version, arch)
+        contents = (
+            self._build(component, version, arch) if method == "build" else self._download(component, version, arch)
+        )
         state = {
             "component": component,
             "version": version,
@@ -205,7 +220,7 @@ class Mirror:
         write_atomically(path, json.dumps(state, indent=2, sort_keys=True) + "\n")
         return state
 
-    def _build(self, component: str, version: str, arch: str) -> Dict[str, Any]:
+    def _build(self, component: str, version: str, arch: str) -> dict[str, Any]:
         entry = self.catalogue[component]
         recipe = self.recipe(component, version, arch)
         programs, info = self._programs(recipe)
@@ -224,8 +239,8 @@ class Mirror:
                 archive.write(part, {path: programs / program for path, program in members.items()})
             part.replace(target)
             files.append(self._file_record(name, version, arch, url, source))
-        images: List[Dict[str, Any]] = []
-        packages: List[Dict[str, str]] = []
+        images: list[dict[str, Any]] = []
+        packages: list[dict[str, str]] = []
         if image_names(entry):
             with self._registry() as address:
                 for name in image_names(entry):
@@ -233,7 +248,7 @@ class Mirror:
                     base = None
                     if "base" in definition:
                         base, packages = self._base(definition["base"], arch)
-                    text = build.containerfile(definition, build.annotations(entry, recipe, module_version), base)
+                    text = build.containerfile(definition, build.image_labels(entry, recipe, module_version), base)
                     reference = image_reference(self.catalogue, name, version)
                     images.append(
                         {
@@ -245,10 +260,16 @@ class Mirror:
                             **self._push_built(text, programs, address, reference, arch),
                         }
                     )
-        return {"source": source, "files": files, "images": images, "modules": info["modules"], "packages": packages,
-                "compiler": info["compiler"]}
+        return {
+            "source": source,
+            "files": files,
+            "images": images,
+            "modules": info["modules"],
+            "packages": packages,
+            "compiler": info["compiler"],
+        }
 
-    def _file_record(self, name: str, version: str, arch: str, url: str, source: str) -> Dict[str, Any]:
+    def _file_record(self, name: str, version: str, arch: str, url: str, source: str) -> dict[str, Any]:
         path = self.data / "files" / index.file_path(url)
         path.chmod(0o644)
         return {
@@ -264,7 +285,7 @@ class Mirror:
 
     # Building programs
 
-    def _programs(self, recipe: build.Recipe) -> Tuple[Path, Dict[str, Any]]:
+    def _programs(self, recipe: build.Recipe) -> tuple[Path, dict[str, Any]]:
         """The directory with a recipe's programs, built now or before."""
         key = build.build_key(recipe, self.compiler())
         done = self.cache / "builds" / f"{recipe.component}-{recipe.version}-{recipe.architecture}-{key[:16]}"
@@ -281,7 +302,7 @@ class Mirror:
                 self._compile_c(recipe, work, output)
             else:
                 self._compile_go(recipe, work, output)
-            modules: Dict[Tuple[str, str], Dict[str, str]] = {}
+            modules: dict[tuple[str, str], dict[str, str]] = {}
             for built, program in recipe.programs.items():
                 if built != program:
                     (output / built).rename(output / program)
@@ -317,17 +338,17 @@ class Mirror:
 
     # Images
 
-    def _storage(self) -> List[str]:
+    def _storage(self) -> list[str]:
         """Own storage for buildah, so that the user's images stay out of it, and it out of the user's."""
         containers = self.cache / "containers"
         return ["--root", str(containers / "storage"), "--runroot", str(containers / "run")]
 
-    def _buildah(self, *arguments: str, cwd: Optional[Path] = None) -> str:
+    def _buildah(self, *arguments: str, cwd: Path | None = None) -> str:
         containers = self.cache / "containers"
         containers.mkdir(parents=True, exist_ok=True)
         return run(["buildah", *self._storage(), *arguments], cwd=cwd, environment={"BUILDAH_ISOLATION": "chroot"})
 
-    def _base(self, base: str, arch: str) -> Tuple[str, List[Dict[str, str]]]:
+    def _base(self, base: str, arch: str) -> tuple[str, list[dict[str, str]]]:
         """The image that others stand on, as a reference and the list of its Debian packages. Built once."""
         key = build.base_key(base, self.suite, self.debian_sources, arch)
         name = f"localhost/caravan-base-{base}:{key[:16]}"
@@ -355,7 +376,17 @@ class Mirror:
         if not self._has_image(name):
             (done / "Containerfile").write_text("FROM scratch\nADD rootfs.tar /\n")
             self._buildah(
-                "build", "--quiet", "--timestamp", "0", "--layers=false", "--arch", arch, "--tag", name, str(done), cwd=done
+                "build",
+                "--quiet",
+                "--timestamp",
+                "0",
+                "--layers=false",
+                "--arch",
+                arch,
+                "--tag",
+                name,
+                str(done),
+                cwd=done,
             )
         return name, json.loads((done / "packages.json").read_text())
 
@@ -366,7 +397,7 @@ class Mirror:
             return False
         return True
 
-    def _push_built(self, text: str, programs: Path, address: str, reference: str, arch: str) -> Dict[str, Any]:
+    def _push_built(self, text: str, programs: Path, address: str, reference: str, arch: str) -> dict[str, Any]:
         """Build an image and push it into the mirror's registry; returns its digest and the blobs it consists of."""
         local = "localhost/caravan-built:" + hashlib.sha256((reference + arch).encode()).hexdigest()[:16]
         target = f"{address}/{reference}"
@@ -375,8 +406,22 @@ class Mirror:
             build_file.write_text(text)
             digest_file = Path(temporary) / "digest"
             self._buildah(
-                "build", "--quiet", "--pull-never", "--format", "oci", "--timestamp", "0", "--layers=false", "--arch", arch,
-                "--file", str(build_file), "--tag", local, str(programs), cwd=programs,
+                "build",
+                "--quiet",
+                "--pull-never",
+                "--format",
+                "oci",
+                "--timestamp",
+                "0",
+                "--layers=false",
+                "--arch",
+                arch,
+                "--file",
+                str(build_file),
+                "--tag",
+                local,
+                str(programs),
+                cwd=programs,
             )
             self._buildah(
                 "push", "--quiet", "--tls-verify=false", "--digestfile", str(digest_file), local, f"docker://{target}"
@@ -385,7 +430,7 @@ class Mirror:
             digest = digest_file.read_text().strip()
         return {"digest": digest, "blobs": self._blobs(digest)}
 
-    def _blobs(self, digest: str) -> List[str]:
+    def _blobs(self, digest: str) -> list[str]:
         """All blobs of a manifest in the registry's storage, through the manifests of an index."""
         manifest = json.loads((self.data / "registry" / index.blob(digest)).read_text())
         found = []
@@ -434,7 +479,7 @@ class Mirror:
                     process.wait()
 
     @staticmethod
-    def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
         end = time.monotonic() + REGISTRY_START_SECONDS
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while True:
@@ -444,12 +489,14 @@ class Mirror:
             except OSError as error:
                 if process.poll() is not None or time.monotonic() > end:
                     tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-                    raise ArtifactError(f"the registry did not answer on {address}: {error}; it said: {tail}") from error
+                    raise ArtifactError(
+                        f"the registry did not answer on {address}: {error}; it said: {tail}"
+                    ) from error
                 time.sleep(0.05)
 
     # Downloading
 
-    def _download(self, component: str, version: str, arch: str) -> Dict[str, Any]:
+    def _download(self, component: str, version: str, arch: str) -> dict[str, Any]:
         entry = self.catalogue[component]
         # All figures first: nothing is fetched when something could not be verified.
         figures = {name: upstream_sha256(self.catalogue, name, version, arch) for name in file_names(entry)}
@@ -459,7 +506,7 @@ class Mirror:
             url = file_url(self.catalogue, name, version, arch)
             self._fetch(f"{name} {version}", url, sha256)
             files.append(self._file_record(name, version, arch, url, url))
-        images: List[Dict[str, Any]] = []
+        images: list[dict[str, Any]] = []
         if digests:
             with self._registry() as address:
                 for name, digest in digests.items():
@@ -467,17 +514,35 @@ class Mirror:
                     repository = index.mirror_repository(reference)
                     run(
                         [
-                            "skopeo", "copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false",
-                            f"docker://{repository}@{digest}", f"docker://{address}/{reference}",
+                            "skopeo",
+                            "copy",
+                            "--quiet",
+                            "--all",
+                            "--preserve-digests",
+                            "--dest-tls-verify=false",
+                            f"docker://{repository}@{digest}",
+                            f"docker://{address}/{reference}",
                         ]
                     )
                     images.append(
                         {
-                            "name": name, "version": version, "reference": reference, "repository": repository,
-                            "source": reference, "digest": digest, "blobs": self._blobs(digest),
+                            "name": name,
+                            "version": version,
+                            "reference": reference,
+                            "repository": repository,
+                            "source": reference,
+                            "digest": digest,
+                            "blobs": self._blobs(digest),
                         }
                     )
-        return {"source": entry["homepage"], "files": files, "images": images, "modules": [], "packages": [], "compiler": ""}
+        return {
+            "source": entry["homepage"],
+            "files": files,
+            "images": images,
+            "modules": [],
+            "packages": [],
+            "compiler": "",
+        }
 
     def _fetch(self, what: str, url: str, sha256: str) -> None:
         target = self.data / "files" / index.file_path(url)
@@ -516,19 +581,21 @@ def write_atomically(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def parse_dpkg_status(text: str) -> List[Dict[str, str]]:
+def parse_dpkg_status(text: str) -> list[dict[str, str]]:
     """The installed packages of a dpkg status file."""
     found = []
     for paragraph in text.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" "))
+        fields = dict(
+            line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" ")
+        )
         if fields.get("Status") == "install ok installed":
             found.append({name.lower(): fields[name] for name in ("Package", "Version", "Architecture")})
     return sorted(found, key=lambda package: package["package"])
 
 
-def split_wanted(components: List[Mapping[str, Any]]) -> List[Dict[str, str]]:
+def split_wanted(components: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """`[{name, versions: [..]}]` or `[{name, version}]` as `[{name, version}]` without repetition."""
-    found: List[Dict[str, str]] = []
+    found: list[dict[str, str]] = []
     for component in components:
         for version in component.get("versions") or [component["version"]]:
             item = {"name": str(component["name"]), "version": expand("{version}", str(version))}

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def parse_listing(text: str) -> Dict[str, str]:
+def parse_listing(text: str) -> dict[str, str]:
     """The digests of `ctr images ls`, by reference."""
     found = {}
     for line in text.splitlines()[1:]:
@@ -19,7 +20,7 @@ def parse_listing(text: str) -> Dict[str, str]:
     return found
 
 
-def plan(wanted: List[Mapping[str, Any]], present: Mapping[str, str]) -> List[Dict[str, Any]]:
+def plan(wanted: Sequence[Mapping[str, Any]], present: Mapping[str, str]) -> list[dict[str, Any]]:
     """The images to pull: those whose reference is missing or stands for another digest."""
     return [dict(image) for image in wanted if present.get(image["reference"]) != image["digest"]]
 
@@ -27,5 +28,9 @@ def plan(wanted: List[Mapping[str, Any]], present: Mapping[str, str]) -> List[Di
 def last_words(said: str) -> str:
     """What a failed `ctr` said last, without its progress lines."""
     lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("ctr:", "time=")) and "error" in line.lower() or line.startswith("ctr:")]
+    errors = [
+        line
+        for line in lines
+        if (line.startswith(("ctr:", "time=")) and "error" in line.lower()) or line.startswith("ctr:")
+    ]
     return (errors or lines or ["nothing"])[-1]

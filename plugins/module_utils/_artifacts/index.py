@@ -3,14 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A mirror's own records: one *state* per component, version and architecture, and the index made of them. Pure.
 
-State: `{component, version, architecture, method, key, source, files: [file], images: [image], modules: [...], packages: [...]}`
+State: `{component, version, architecture, method, key, source, files: [file], images: [image], modules, packages}`
 File:  `{name, version, architecture, url, path, sha256, size, source}`, `path` being below the mirror's `files/`.
 Image: `{name, version, reference, repository, digest, source}`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .catalogue import without_scheme
 
@@ -22,7 +23,7 @@ def state_name(component: str, version: str, architecture: str) -> str:
 
 
 def file_path(url: str) -> str:
-    """Where below `files/` a file is, so that the mirror's address and the upstream one without scheme are its address."""
+    """Where below `files/` a file is: its upstream address without the scheme."""
     return without_scheme(url)
 
 
@@ -31,10 +32,10 @@ def mirror_repository(reference: str) -> str:
     return reference.rsplit(":", 1)[0]
 
 
-def compose(states: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+def compose(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The index: everything that is in the mirror, sorted, so that the same mirror gives the same index."""
-    files: List[Mapping[str, Any]] = []
-    images: Dict[Tuple[str, str], Mapping[str, Any]] = {}
+    files: list[Mapping[str, Any]] = []
+    images: dict[tuple[str, str], Mapping[str, Any]] = {}
     for state in states:
         files += state["files"]
         for image in state["images"]:

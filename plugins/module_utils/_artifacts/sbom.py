@@ -1,28 +1,32 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The software bill of materials of a mirror, as CycloneDX. Wants the library cyclonedx-python-lib, on the controller only."""
+"""The software bill of materials of a mirror, as CycloneDX.
+
+Wants the library cyclonedx-python-lib, on the controller only.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import uuid
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .errors import ArtifactError
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/caravan-cluster/caravan/sbom")
 
 
-def serial_number(states: List[Mapping[str, Any]]) -> str:
+def serial_number(states: Sequence[Mapping[str, Any]]) -> str:
     """The bill's own name. It follows from the content: the same mirror has the same bill."""
     text = json.dumps(states, sort_keys=True)
     return uuid.uuid5(NAMESPACE, hashlib.sha256(text.encode()).hexdigest()).urn
 
 
-def compose(states: List[Mapping[str, Any]]) -> str:
-    """The bill as JSON: every component with its files and images, and the modules and packages that each was made from."""
+def compose(states: Sequence[Mapping[str, Any]]) -> str:
+    """The bill as JSON: every component with its files and images, and what each was made from."""
     try:
         from cyclonedx.model import HashAlgorithm, HashType, Property
         from cyclonedx.model.bom import Bom
@@ -33,14 +37,19 @@ def compose(states: List[Mapping[str, Any]]) -> str:
     except ImportError as error:
         raise ArtifactError("the SBOM wants the Python package cyclonedx-python-lib on the controller") from error
     bom = Bom(serial_number=uuid.UUID(serial_number(states)))
-    shared: Dict[str, Any] = {}
+    shared: dict[str, Any] = {}
 
     def library(purl: Any, version: str, name: str, checksum: str = "") -> Any:
         reference = purl.to_string()
         if reference not in shared:
             properties = [Property(name="go:sum", value=checksum)] if checksum else []
             shared[reference] = Component(
-                type=ComponentType.LIBRARY, name=name, version=version, purl=purl, bom_ref=reference, properties=properties
+                type=ComponentType.LIBRARY,
+                name=name,
+                version=version,
+                purl=purl,
+                bom_ref=reference,
+                properties=properties,
             )
             bom.components.add(shared[reference])
         return shared[reference]

@@ -1,13 +1,17 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mirror's own certificate authority and server certificate. Wants the library cryptography, on the controller only."""
+"""The mirror's own certificate authority and server certificate.
+
+Wants the library cryptography, on the controller only.
+"""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
-from typing import Any, List, Sequence, Set, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from .errors import ArtifactError
 
@@ -18,17 +22,19 @@ RENEW_DAYS = 60
 ALLOWANCE = datetime.timedelta(minutes=5)
 
 
-def _library() -> Tuple[Any, Any, Any, Any]:
+def _library() -> tuple[Any, Any, Any, Any]:
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as error:
-        raise ArtifactError("the mirror's certificates want the Python package cryptography on the controller") from error
+        raise ArtifactError(
+            "the mirror's certificates want the Python package cryptography on the controller"
+        ) from error
     return x509, hashes, serialization, ec
 
 
-def problems(ca_pem: bytes, certificate_pem: bytes, names: Sequence[str], now: datetime.datetime) -> List[str]:
+def problems(ca_pem: bytes, certificate_pem: bytes, names: Sequence[str], now: datetime.datetime) -> list[str]:
     """Why a server certificate has to be made anew: one sentence each, none if it is good."""
     x509, _hashes, _serialization, _ec = _library()
     if not ca_pem or not certificate_pem:
@@ -47,7 +53,7 @@ def problems(ca_pem: bytes, certificate_pem: bytes, names: Sequence[str], now: d
     return found
 
 
-def subject_names(certificate: Any) -> Set[str]:
+def subject_names(certificate: Any) -> set[str]:
     """The DNS names and addresses of a certificate."""
     x509, _hashes, _serialization, _ec = _library()
     try:
@@ -57,12 +63,10 @@ def subject_names(certificate: Any) -> Set[str]:
     return {str(name.value) for name in value}
 
 
-def new_key() -> Tuple[Any, bytes]:
+def new_key() -> tuple[Any, bytes]:
     _x509, _hashes, serialization, ec = _library()
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return key, pem
 
 
