@@ -11,7 +11,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._host.firewall imp
     source_matches,
 )
 
-TABLE = [
+TABLE: list[dict] = [
     {"name": "etcd", "protocol": "tcp", "port": 2379, "groups": ["etcd"], "sources": ["nodes"]},
     {"name": "metrics", "protocol": "tcp", "port": 2381, "groups": ["etcd"], "sources": []},
     {
@@ -27,8 +27,8 @@ TABLE = [
 NETWORKS = {"nodes": ["10.0.0.0/24", "fd00::/64"], "pods": ["10.244.0.0/16"], "any": ["0.0.0.0/0", "::/0"]}
 
 
-def names(groups: list[str], features: tuple[str, ...] = ()) -> list[str]:
-    return [entry["name"] for entry in host_ports(TABLE, groups, list(features))]
+def names(groups: list[str], features: list[str] | None = None) -> list[str]:
+    return [entry["name"] for entry in host_ports(TABLE, groups, features or [])]
 
 
 def test_a_host_opens_only_what_its_groups_listen_on() -> None:
