@@ -61,8 +61,9 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._artifacts import index, sbom
+from ..module_utils._artifacts.edges import write_atomically
 from ..module_utils._artifacts.errors import ArtifactError
-from ..module_utils._artifacts.filling import Mirror, write_atomically
+from ..module_utils._artifacts.filling import Mirror
 
 
 def main() -> None:

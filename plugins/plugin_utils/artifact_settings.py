@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..module_utils._artifacts.catalogue import CATALOGUE_PATH, Source
-from ..module_utils._artifacts.filling import read_catalogue
+from ..module_utils._artifacts.edges import read_catalogue
 
 COLLECTION = Path(__file__).resolve().parents[2]
 

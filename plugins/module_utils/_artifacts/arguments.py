@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .filling import Mirror, read_catalogue
+from .edges import read_catalogue
+from .filling import Mirror
 
 
 def mirror_arguments() -> dict[str, Any]:
