@@ -8,12 +8,18 @@ What happens here goes through podman, not through SSH: it must work on a node t
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from .shell import CommandError, Result, run
+
+# The provider's own settings, with which the machines were made.
+_CONFIGURATION = Path(__file__).resolve().parents[3] / "roles" / "local_machines" / "files" / "containers.conf"
+ENVIRONMENT = {"CONTAINERS_CONF": str(_CONFIGURATION)}
 
 _FAULT_TABLE = "caravan_fault"
 
@@ -36,22 +42,18 @@ class Machines:
 
     def bridge(self) -> str:
         """Return this machine's interface in the machines' network."""
-        return run(
-            ["podman", "network", "inspect", "--format={{.NetworkInterface}}", f"caravan-{self.inventory}"]
-        ).stdout.strip()
+        network = f"caravan-{self.inventory}"
+        return podman("network", "inspect", "--format={{.NetworkInterface}}", network).stdout.strip()
 
     def state(self, name: str) -> str:
-        return run(["podman", "inspect", "--format", "{{.State.Status}}", self.container(name)]).stdout.strip()
+        return podman("inspect", "--format", "{{.State.Status}}", self.container(name)).stdout.strip()
 
     def execute(
         self, name: str, command: Sequence[str], *, stdin: str | None = None, check: bool = True, timeout: float = 30
     ) -> Result:
         """Run a command inside a machine, whatever its network does."""
-        return run(
-            ["podman", "exec", "--interactive", self.container(name), *command],
-            stdin=stdin,
-            check=check,
-            timeout=timeout,
+        return podman(
+            *("exec", "--interactive", self.container(name), *command), stdin=stdin, check=check, timeout=timeout
         )
 
     @contextmanager
@@ -62,6 +64,7 @@ class Machines:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **ENVIRONMENT},
         )
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -73,28 +76,23 @@ class Machines:
 
     def kill(self, name: str) -> None:
         """Pull the plug."""
-        run(["podman", "kill", "--signal=KILL", self.container(name)])
+        podman("kill", "--signal=KILL", self.container(name))
 
     def start(self, name: str) -> None:
-        run(["podman", "start", self.container(name)])
+        podman("start", self.container(name))
 
     def restart(self, name: str) -> None:
         """Reboot in order: services are stopped first."""
-        run(["podman", "restart", "--time=30", self.container(name)], timeout=90)
+        podman("restart", "--time=30", self.container(name), timeout=90)
 
     def destroy(self, name: str) -> None:
         """Remove a machine and its disks."""
         container = self.container(name)
-        run(["podman", "rm", "--force", "--time=0", "--volumes", container], timeout=90)
-        volumes = run(
-            [
-                *("podman", "volume", "ls", "--quiet"),
-                *("--filter", f"label=caravan.inventory={self.inventory}"),
-                *("--filter", f"label=caravan.machine={name}"),
-            ]
-        ).stdout.split()
+        podman("rm", "--force", "--time=0", "--volumes", container, timeout=90)
+        mine = (f"--filter=label=caravan.inventory={self.inventory}", f"--filter=label=caravan.machine={name}")
+        volumes = podman("volume", "ls", "--quiet", *mine).stdout.split()
         if volumes:
-            run(["podman", "volume", "rm", "--force", *volumes])
+            podman("volume", "rm", "--force", *volumes)
 
     @contextmanager
     def killed(self, name: str) -> Iterator[None]:
@@ -109,11 +107,11 @@ class Machines:
     def frozen(self, name: str) -> Iterator[None]:
         """Every process of the machine stands still inside the block (cgroup freezer); its network stack does not."""
         container = self.container(name)
-        run(["podman", "pause", container])
+        podman("pause", container)
         try:
             yield
         finally:
-            run(["podman", "unpause", container])
+            podman("unpause", container)
 
     @contextmanager
     def cut_off(self, name: str, direction: str, peers: Sequence[str]) -> Iterator[None]:
@@ -127,7 +125,12 @@ class Machines:
 
     def _list(self, *filters: str) -> list[str]:
         arguments = [f"--filter={condition}" for condition in (f"label=caravan.inventory={self.inventory}", *filters)]
-        return run(["podman", "ps", "--all", "--format={{.Names}}", *arguments]).stdout.split()
+        return podman("ps", "--all", "--format={{.Names}}", *arguments).stdout.split()
+
+
+def podman(*arguments: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> Result:
+    """Run podman as the local provider does."""
+    return run(["podman", *arguments], stdin=stdin, timeout=timeout, check=check, environment=ENVIRONMENT)
 
 
 def partition_rules(direction: str, peers: Sequence[str]) -> str:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -28,11 +29,25 @@ class CommandError(AssertionError):
     """A command that had to work did not."""
 
 
-def run(command: Sequence[str], *, stdin: str | None = None, timeout: float = 60, check: bool = True) -> Result:
+def run(
+    command: Sequence[str],
+    *,
+    stdin: str | None = None,
+    timeout: float = 60,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> Result:
     """Run a command to its end; with `check`, anything but 0 raises CommandError with both outputs."""
     try:
         done = subprocess.run(
-            list(command), input=stdin, capture_output=True, text=True, timeout=timeout, check=False, errors="replace"
+            list(command),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            errors="replace",
+            env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired as expired:
         raise CommandError(f"{' '.join(command)}: not done after {timeout} s") from expired
