@@ -20,6 +20,7 @@ ROLE = Path(__file__).resolve().parents[3] / "roles" / "network"
 SETTINGS = {
     "cluster_pod_cidr": "10.244.0.0/16",
     "cluster_service_cidr": "10.96.0.0/16",
+    "cluster_dns_domain": "cluster.local",
     "cluster_endpoint": "api.example.org",
     "cluster_endpoint_port": 6443,
     "cluster_kubeconfig": "kubeconfig",
@@ -208,3 +209,24 @@ def test_expected_nodes_are_the_reachable_hosts_by_their_node_names(render: Rend
         "cp1",
         "worker-a",
     ]
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "wanted"),
+    [
+        ([], None),
+        (["/etc/resolv.conf"], "forward . /etc/resolv.conf {"),
+        (["192.0.2.1", "192.0.2.2"], "forward . 192.0.2.1 192.0.2.2 {"),
+    ],
+)
+def test_cluster_dns_forwards_only_where_it_is_told_to(
+    render: Render, upstreams: list[str], wanted: str | None
+) -> None:
+    objects = manifests(render, network_dns_upstreams=upstreams)
+    [corefile] = [
+        item["data"]["Corefile"]
+        for item in objects
+        if item["kind"] == "ConfigMap" and item["metadata"]["name"] == "coredns"
+    ]
+    forwards = [line.strip() for line in corefile.splitlines() if line.strip().startswith("forward")]
+    assert forwards == ([wanted] if wanted else [])
