@@ -8,6 +8,12 @@ The controller does all of its work (templates, arguments, packing modules, judg
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection import ConnectionBase
+
 DOCUMENTATION = """
 name: replay
 short_description: Answers modules with recorded results
@@ -30,13 +36,6 @@ extends_documentation_fragment:
   - connection_pipelining
 """
 
-import re
-from pathlib import Path
-from typing import Any, Optional
-
-from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.connection import ConnectionBase
-
 MODULE = re.compile(rb"module_fqn='(?P<name>[\w.]+)'")
 
 
@@ -44,14 +43,11 @@ class Connection(ConnectionBase):
     transport = "replay"
     has_pipelining = True
 
-    def _connect(self) -> "Connection":
+    def _connect(self) -> Connection:
         self._connected = True
         return self
 
-    def exec_command(
-        self, cmd: str, in_data: Optional[bytes] = None, sudoable: bool = True
-    ) -> "tuple[int, bytes, bytes]":
-        super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         match = MODULE.search(in_data or b"")
         if match is None:
             return 0, b"", b""
