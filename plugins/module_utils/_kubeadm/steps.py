@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -80,6 +81,15 @@ def redact(text: str, secrets: list[str]) -> str:
     return text
 
 
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+
+def readable(text: str) -> list[str]:
+    """Return the lines of kubeadm's output that a reader needs: no colours, no list of kernel options in order. Pure."""
+    lines = (_COLOUR.sub("", line).rstrip() for line in text.splitlines())
+    return [line for line in lines if line and not re.match(r"(CONFIG|CGROUPS)_\w+: |OS: |KERNEL_VERSION: ", line)]
+
+
 class Steps:
     """The steps of init, join and reconcile; `run` is AnsibleModule.run_command."""
 
@@ -96,10 +106,18 @@ class Steps:
         """Run a command; its failure carries the last lines it printed, without secrets."""
         code, out, err = self.run(argv, path_prefix="/usr/local/bin", environ_update={"LC_ALL": "C"})
         if code != 0:
-            lines = [line for line in (out + "\n" + err).splitlines() if line.strip()]
+            lines = readable(out + "\n" + err)
+            if argv[0] == KUBEADM:
+                lines = lines[-20:] + self.kubelet_says()
             tail = redact("\n".join(lines[-25:]), [str(self.params.get("token") or "")])
             raise KubeadmError("%s failed (%s, rc %d):\n%s" % (what, " ".join(argv[:3]), code, tail))
         return str(out)
+
+    def kubelet_says(self) -> list[str]:
+        """Return the last errors of the kubelet, which is what a failed kubeadm mostly is about."""
+        _code, out, _err = self.run(["journalctl", "--unit=kubelet.service", "--lines=200", "--output=cat"])
+        errors = [line[:400] for line in out.splitlines() if re.match(r"[EF]\d{4} ", line)]
+        return ["The kubelet's last errors:", *errors[-4:]] if errors else []
 
     def note_start(self, action: str) -> None:
         """Record that kubeadm begins, and let the kubelet start at boot from now on."""
