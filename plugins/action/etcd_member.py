@@ -73,6 +73,7 @@ class ActionModule(ActionBase):
             )
             return result
         if _is_needed(state, todo, seen[name]["proven"], variables, arguments["hosts"]):
+            arguments["steps"] = list(todo.starting)
             arguments["observed"] = [host_to_plain(host) for host in hosts.values()]
             result.update(self._remote(arguments, variables))
         return result
@@ -114,6 +115,6 @@ def _best_view(views: list[Any]) -> Cluster | None:
     ids = {cluster.id for cluster in clusters}
     if len(ids) > 1:
         raise AnsibleActionFail(
-            f"the hosts are members of different etcd clusters: {', '.join(format(entry, 'x') for entry in sorted(ids))}"
+            f"the hosts are members of different clusters: {', '.join(format(entry, 'x') for entry in sorted(ids))}"
         )
     return max(clusters, key=lambda cluster: sum(member.healthy for member in cluster.members), default=None)

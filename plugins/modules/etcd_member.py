@@ -12,10 +12,10 @@ version_added: 0.1.0
 description:
   - Bootstraps, starts, joins (as a learner that is promoted when it is in step), rejoins after a lost data directory,
     updates or restarts a member, whatever its state and the cluster's ask for.
-  - What has to be done follows only from what is seen, so that an interrupted run is completed by the next one. The quorum is
-    never risked; where a step would risk it, the module refuses and says why.
-  - An action plugin plans on the controller from the results of M(caravan.cluster.etcd_member_info) of all hosts, registered
-    as C(__etcd_seen). A host with nothing to do is not touched.
+  - What has to be done follows only from what is seen, so that an interrupted run is completed by the next one. The
+    quorum is never risked; where a step would risk it, the module refuses and says why.
+  - An action plugin plans on the controller from the results of M(caravan.cluster.etcd_member_info) of all hosts,
+    registered as C(__etcd_seen). A host with nothing to do is not touched.
   - A member that is not in the inventory is reported and left alone; O(state=absent) removes one.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -53,6 +53,11 @@ options:
     description: What was seen on the hosts. Set by the action plugin.
     type: list
     elements: dict
+    default: []
+  steps:
+    description: What to do with O(state=started). Set by the action plugin.
+    type: list
+    elements: str
     default: []
   will_change:
     description: In check mode, whether the watched files would have been changed by an earlier task.
@@ -140,6 +145,7 @@ def argument_spec() -> dict:
         "discard_data_consent": {"type": "str", "default": ""},
         "hosts": {"type": "list", "elements": "str", "default": []},
         "observed": {"type": "list", "elements": "dict", "default": []},
+        "steps": {"type": "list", "elements": "str", "default": []},
         "will_change": {"type": "bool", "default": False},
         "timeout": {"type": "float", "default": 120},
     }
@@ -167,7 +173,7 @@ def run(module: AnsibleModule) -> dict:
         waiter=waiter,
     )
     if parameters["state"] == "started":
-        convergence.start()
+        convergence.start(parameters["steps"])
     elif parameters["state"] == "present":
         convergence.converge()
     else:

@@ -10,8 +10,8 @@ module: etcd_member_info
 short_description: Look at an etcd member and its cluster
 version_added: 0.1.0
 description:
-  - Reads a host's data directory, the record of its membership and its service, and asks the members that answer for the
-    member list and everyone's health. Changes nothing, and does not fail where etcd is not there yet.
+  - Reads a host's data directory, the record of its membership and its service, and asks the members that answer for
+    the member list and everyone's health. Changes nothing, and does not fail where etcd is not there yet.
 author:
   - Caravan contributors (@caravan-cluster)
 extends_documentation_fragment:

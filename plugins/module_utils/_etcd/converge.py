@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,15 +64,18 @@ class Convergence:
     def peer_url(self) -> str:
         return self.wanted[self.name]
 
-    def start(self) -> None:
-        """The steps that need no one else. Not waited for: a new cluster answers when all members are started."""
-        for step in self._plan(self.gateway.cluster()).starting:
-            if step == planner.BOOTSTRAP:
+    def start(self, steps: Sequence[str]) -> None:
+        """The steps that need no one else, as planned from one look at all hosts: members of a new cluster that are up
+        already must not change the plan of the others. Not waited for: it answers when all are started.
+        """
+        for step in steps:
+            if step == planner.BOOTSTRAP and not self.local.observe().has_data:
                 self.local.keep_record({"state": planner.BOOTSTRAPPING, "members": dict(self.wanted)})
                 pairs = ",".join(f"{name}={url}" for name, url in sorted(self.wanted.items()))
                 self.local.prepare_first_start("new", pairs)
-                self.local.start()
-            elif step == planner.START:
+                # It may be running in vain on the standing configuration.
+                self.local.restart()
+            elif step in (planner.BOOTSTRAP, planner.START):
                 self.local.start()
             elif step == planner.ENABLE:
                 self.local.enable()
