@@ -12,9 +12,9 @@ version_added: 0.1.0
 description:
   - Compares, on the controller, what the host holds (C(__identity_held)) with the settled identity
     (C(__identity_settled)). Where nothing is missing, the host is not touched.
-  - Otherwise issues the certificates of the host that are missing, do not fit, or have less than 30 % of their life left,
-    and writes them with the missing shared files through M(caravan.cluster.files). A shared file that exists is never
-    replaced.
+  - Otherwise issues the certificates of the host that are missing, do not fit, or have less than 30 % of their life
+    left, and writes them with the missing shared files through M(caravan.cluster.files). A shared file that exists is
+    never replaced.
   - No content is shown, in no verbosity; the diff says why each file is written.
 author:
   - Caravan contributors (@caravan-cluster)
