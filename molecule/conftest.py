@@ -64,7 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture, groups in NODE_FIXTURES.items():
         if fixture in metafunc.fixturenames:
             hosts = _inventory(_scenario(Path(str(metafunc.definition.path)))).hosts(*groups)
-            metafunc.parametrize(fixture, hosts, scope="session")
+            metafunc.parametrize(fixture, hosts)
 
 
 @pytest.fixture(scope="session")

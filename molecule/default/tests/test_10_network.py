@@ -75,12 +75,12 @@ def test_logs_come_through_verified_kubelet_certificates(pods: Pods) -> None:
     assert pods.log("far") == ""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def default_deny(api: Api, pods: Pods) -> Iterator[None]:
     path = f"/apis/networking.k8s.io/v1/namespaces/{pods.namespace}/networkpolicies"
     api.create(path, {"metadata": {"name": "deny"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}})
     yield
-    api.delete(f"{path}/deny")
+    api.delete(path)
 
 
 @pytest.mark.usefixtures("default_deny")
