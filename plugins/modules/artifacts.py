@@ -40,6 +40,10 @@ options:
           - Which programs of an archive to install where, by their name without a directory.
           - V(*) stands for all of them; its place is a directory that ends in V(/).
         type: dict
+  state_dir:
+    description: Directory on the host with the receipts of what was installed.
+    type: path
+    default: /var/lib/caravan
   resolved:
     description: Set by the action. Not for use in playbooks.
     type: dict
@@ -110,7 +114,6 @@ from ..module_utils._artifacts import archive, receipts
 from ..module_utils._artifacts.catalogue import architecture
 from ..module_utils._artifacts.errors import ArtifactError
 
-STATE = Path("/var/lib/caravan")
 PARALLEL = 3
 TIMEOUT_SECONDS = 60
 
@@ -118,7 +121,7 @@ TIMEOUT_SECONDS = 60
 class Host:
     """The host's programs and the receipts of what was installed."""
 
-    def __init__(self, state: Path = STATE) -> None:
+    def __init__(self, state: Path) -> None:
         self.state = state
         self._seen: dict[str, receipts.Seen] = {}
         try:
@@ -282,6 +285,7 @@ def main() -> None:
                     "members": {"type": "dict"},
                 },
             },
+            "state_dir": {"type": "path", "default": "/var/lib/caravan"},
             "resolved": {"type": "dict"},
             "ca": {"type": "str"},
             "direct": {"type": "bool", "default": False},
@@ -289,14 +293,14 @@ def main() -> None:
         supports_check_mode=True,
     )
     started = time.monotonic()
-    lock = None
+    lock, state = None, Path(module.params["state_dir"])
     try:
         targets = wanted_targets(module)
         if not module.check_mode:
-            STATE.mkdir(parents=True, exist_ok=True)
-            lock = (STATE / ".artifacts.lock").open("w")
+            state.mkdir(parents=True, exist_ok=True)
+            lock = (state / ".artifacts.lock").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        host = Host()
+        host = Host(state)
         host.look_at_all(targets)
         todo = receipts.plan(targets, host.receipts, host.look)
         lines = [receipts.describe(target, host.receipts.get(target["dest"]), host.look) for target in todo]

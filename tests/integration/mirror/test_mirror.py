@@ -1,0 +1,448 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filling a mirror and taking files and images from it.
+
+The file server, the registry and containerd are real, all over TLS.
+
+What is built here is small, and comes from the build cache where the mirror was filled before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import index
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+ROLE = REPOSITORY / "roles" / "artifacts" / "files"
+CACHE = REPOSITORY / ".caravan" / "cache" / "build"
+BIN = Path(sys.executable).parent
+COMPONENTS = [{"name": "pause", "versions": ["3.10.1"]}, {"name": "cni-plugins", "versions": ["1.9.1"]}]
+CONTAINERD = [{"name": "containerd", "versions": ["2.4.2"]}]
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="images are built, and programs installed, as root"),
+    pytest.mark.skipif(shutil.which("docker-registry") is None, reason="wants docker-registry: run scripts/setup"),
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Run:
+    """One ansible-playbook run on this machine."""
+
+    code: int
+    output: str
+    results: dict[str, dict[str, Any]]
+
+    @property
+    def changed(self) -> list[str]:
+        return [name for name, result in self.results.items() if result.get("changed")]
+
+
+def play(directory: Path, tasks: list[dict[str, Any]], variables: dict[str, Any], *arguments: str) -> Run:
+    book = directory / "play.yml"
+    book.write_text(
+        yaml.safe_dump(
+            [{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables, "tasks": tasks}]
+        )
+    )
+    configuration = directory / "ansible.cfg"
+    collections = REPOSITORY / ".caravan" / "collections"
+    configuration.write_text(f"[defaults]\ncollections_path = {collections}\nstdout_callback = ansible.posix.json\n")
+    done = subprocess.run(
+        [str(BIN / "ansible-playbook"), str(book), *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "ANSIBLE_CONFIG": str(configuration)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        shown = json.loads(done.stdout[done.stdout.index("{") :])
+    except ValueError:
+        raise AssertionError(done.stdout + done.stderr) from None
+    results = {
+        task["task"]["name"]: task["hosts"]["localhost"]
+        for play_ in shown["plays"]
+        for task in play_["tasks"]
+        if "localhost" in task["hosts"]
+    }
+    return Run(done.returncode, done.stdout + done.stderr, results)
+
+
+@dataclass
+class Site:
+    directory: Path
+    port: int
+    registry_port: int
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "mirror"
+
+    @property
+    def index(self) -> dict[str, Any]:
+        return dict(json.loads((self.data / "index.json").read_text()))
+
+    def variables(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "artifacts_source": "mirror",
+            "artifacts_mirror_url": f"https://localhost:{self.port}",
+            "artifacts_registry": f"localhost:{self.registry_port}",
+            "artifacts_mirror_ca": str(self.directory / "tls" / "ca.crt"),
+            "artifacts_mirror_index": str(self.data / "index.json"),
+            **changes,
+        }
+
+    def fill(self, components: list[dict[str, Any]], *arguments: str, **changes: Any) -> Run:
+        """As the role does it, without the role's own variables."""
+        where = {
+            "catalogue_dir": str(ROLE / "catalogue"),
+            "build_dir": str(ROLE / "build"),
+            "data_dir": str(self.data),
+            "cache_dir": str(CACHE),
+            **changes,
+        }
+        tasks = [
+            {"name": "lacks", "caravan.cluster.mirror_info": {"components": components, **where}, "register": "lacks"},
+            {
+                "name": "fill",
+                "caravan.cluster.mirror_component": {
+                    "name": "{{ item.name }}",
+                    "version": "{{ item.version }}",
+                    "architecture": "{{ item.architecture }}",
+                    **where,
+                },
+                "loop": "{{ lacks.missing }}",
+            },
+            {"name": "index", "caravan.cluster.mirror_index": {"data_dir": where["data_dir"]}},
+            {
+                "name": "certificate",
+                "caravan.cluster.mirror_certificate": {
+                    "path": str(self.directory / "tls"),
+                    "names": ["localhost", "127.0.0.1"],
+                },
+            },
+        ]
+        return play(self.directory, tasks, {}, *arguments)
+
+    def install(self, *arguments: str, **changes: Any) -> Run:
+        task = {
+            "name": "install",
+            "caravan.cluster.artifacts": {
+                "install": [
+                    {
+                        "name": "cni-plugins",
+                        "version": "1.9.1",
+                        "members": {"bridge": f"{self.directory}/host/bridge", "*": f"{self.directory}/host/all/"},
+                    }
+                ],
+                "state_dir": str(self.directory / "host" / "state"),
+            },
+        }
+        return play(self.directory, [task], self.variables(**changes), *arguments)
+
+    @property
+    def archive(self) -> Path:
+        return self.data / "files" / next(f["path"] for f in self.index["files"] if f["name"] == "cni-plugins")
+
+
+@contextlib.contextmanager
+def file_server(root: Path, tls: Path, port: int) -> Iterator[None]:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(root))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls / "server.crt", tls / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def process(command: list[str], ready: int | Path, log: Path, **environment: str) -> Iterator[None]:
+    """A program in the background until a port or a socket answers, and until the block ends."""
+    with log.open("wb") as output:
+        running = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+    try:
+        end = time.monotonic() + 30
+        while True:
+            kind = socket.AF_INET if isinstance(ready, int) else socket.AF_UNIX
+            with socket.socket(kind) as probe:
+                if probe.connect_ex(("127.0.0.1", ready) if isinstance(ready, int) else str(ready)) == 0:
+                    break
+            assert running.poll() is None and time.monotonic() < end, log.read_text()[-2000:]
+            time.sleep(0.05)
+        yield
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("site"), free_port(), free_port())
+    filled = site.fill(COMPONENTS)
+    assert filled.code == 0, filled.output
+    assert filled.changed == ["fill", "index", "certificate"]
+    with file_server(site.data / "files", site.directory / "tls", site.port):
+        yield site
+
+
+@pytest.fixture
+def tampered(site: Site) -> Iterator[Path]:
+    """One byte of an archive is another, its size is not."""
+    original = site.archive.read_bytes()
+    site.archive.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    yield site.archive
+    site.archive.write_bytes(original)
+
+
+def test_a_second_fill_changes_nothing(site: Site) -> None:
+    started = time.monotonic()
+    again = site.fill(COMPONENTS)
+    assert again.code == 0 and again.changed == [], again.output
+    assert time.monotonic() - started < 20
+
+
+def test_everything_in_the_mirror_has_its_digest(site: Site) -> None:
+    from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.archive import sha256_of
+
+    for file in site.index["files"]:
+        path = site.data / "files" / file["path"]
+        assert (sha256_of(path), path.stat().st_size) == (file["sha256"], file["size"])
+    for image in site.index["images"]:
+        manifest = site.data / "registry" / index.blob(image["digest"])
+        assert "sha256:" + sha256_of(manifest) == image["digest"]
+    bill = json.loads((site.data / "sbom.cdx.json").read_text())
+    assert {"cni-plugins", "pause"} <= {component["name"] for component in bill["components"]}
+    assert (site.directory / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_fill_finds_what_was_tampered_with_when_asked_to_look_closely(site: Site, tampered: Path) -> None:
+    where = {"catalogue_dir": str(ROLE / "catalogue"), "build_dir": str(ROLE / "build"), "data_dir": str(site.data)}
+    task = {
+        "name": "lacks",
+        "caravan.cluster.mirror_info": {"components": COMPONENTS, "cache_dir": str(CACHE), "verify": True, **where},
+    }
+    found = play(site.directory, [task], {})
+    assert [entry["name"] for entry in found.results["lacks"]["missing"]] == ["cni-plugins"]
+
+
+def test_a_host_installs_from_the_mirror_once(site: Site) -> None:
+    expected = site.install("--check", "--diff")
+    assert expected.changed == ["install"] and not (site.directory / "host").exists()
+    first = site.install()
+    assert first.code == 0, first.output
+    bridge = site.directory / "host" / "bridge"
+    assert bridge.stat().st_mode & 0o7777 == 0o755
+    assert len(list((site.directory / "host" / "all").iterdir())) == 18
+    assert site.install().changed == []
+    bridge.write_bytes(b"changed on the host")
+    repaired = site.install("--diff")
+    assert repaired.results["install"]["changed_paths"] == [str(bridge)]
+    assert "changed on the host" in repaired.results["install"]["diff"]["before"]
+    assert site.install("--check").changed == []
+
+
+def test_a_tampered_file_is_refused_by_name(site: Site, tampered: Path) -> None:
+    wanted = next(file["sha256"] for file in site.index["files"] if file["name"] == "cni-plugins")
+    shutil.rmtree(site.directory / "host", ignore_errors=True)
+    refused = site.install()
+    message = refused.results["install"]["msg"]
+    assert refused.code != 0
+    assert message.startswith("cni-plugins 1.9.1 from https://localhost") and "is refused" in message
+    assert wanted in message and message.count("sha256") == 1
+    assert not (site.directory / "host" / "bridge").exists()
+    assert list((site.directory / "host" / "state").glob(".fetch-*")) == []
+
+
+def test_a_mirror_with_another_certificate_is_refused(site: Site, tmp_path: Path) -> None:
+    task = {"name": "own", "caravan.cluster.mirror_certificate": {"path": str(tmp_path), "names": ["localhost"]}}
+    play(tmp_path, [task], {})
+    shutil.rmtree(site.directory / "host", ignore_errors=True)
+    refused = site.install(artifacts_mirror_ca=str(tmp_path / "ca.crt"))
+    assert refused.code != 0 and "CERTIFICATE_VERIFY_FAILED" in refused.results["install"]["msg"]
+
+
+def test_upstream_is_taken_from_a_server_that_is_laid_out_as_upstream(site: Site) -> None:
+    shutil.rmtree(site.directory / "host", ignore_errors=True)
+    upstream = {
+        "artifacts_source": "upstream",
+        "artifacts_upstream_url_prefix": f"https://localhost:{site.port}",
+        "artifacts_index_override": str(site.data / "index.json"),
+    }
+    first = site.install(**upstream)
+    assert first.code == 0 and first.changed == ["install"], first.output
+    assert site.install(**upstream).changed == []
+    # What is served is not what upstream built: its own figures refuse it.
+    shutil.rmtree(site.directory / "host")
+    refused = site.install(**{**upstream, "artifacts_index_override": ""})
+    assert refused.code != 0 and "is refused" in refused.results["install"]["msg"]
+
+
+def test_what_has_no_recorded_sha256_is_not_taken_from_upstream(site: Site) -> None:
+    task = {
+        "name": "install",
+        "caravan.cluster.artifacts": {"install": [{"name": "runc", "version": "1.3.4", "dest": "/nonexistent/runc"}]},
+    }
+    refused = play(site.directory, [task], {"artifacts_source": "upstream"})
+    assert "roles/artifacts/files/catalogue/runc.yml" in refused.results["install"]["msg"]
+
+
+def test_a_mirror_is_filled_by_download(site: Site, tmp_path: Path) -> None:
+    """From the first mirror, which stands in upstream's place, with its figures as the recorded ones."""
+    catalogue = tmp_path / "catalogue"
+    catalogue.mkdir()
+    entry = yaml.safe_load((ROLE / "catalogue" / "cni-plugins.yml").read_text())
+    (built,) = (file["sha256"] for file in site.index["files"] if file["name"] == "cni-plugins")
+    entry["versions"]["1.9.1"]["sha256"]["cni-plugins"]["amd64"] = built
+    (catalogue / "cni-plugins.yml").write_text(yaml.safe_dump(entry))
+    other = Site(tmp_path, site.port, site.registry_port)
+    where = {
+        "catalogue_dir": str(catalogue),
+        "fill": "download",
+        "upstream_url_prefix": f"https://localhost:{site.port}",
+        "upstream_ca": str(site.directory / "tls" / "ca.crt"),
+    }
+    first = other.fill(COMPONENTS[1:], **where)
+    assert first.code == 0 and "fill" in first.changed, first.output
+    assert other.index["files"][0]["sha256"] == built
+    assert other.fill(COMPONENTS[1:], **where).changed == []
+    entry["versions"]["1.9.1"]["sha256"]["cni-plugins"]["amd64"] = "0" * 64
+    (catalogue / "cni-plugins.yml").write_text(yaml.safe_dump(entry))
+    refused = other.fill(COMPONENTS[1:], **where)
+    assert refused.code != 0 and "cni-plugins 1.9.1" in refused.output and built in refused.output
+
+
+# Images
+
+
+@pytest.fixture(scope="module")
+def containerd(site: Site) -> Iterator[dict[str, str]]:
+    """containerd on this machine, apart from any other, with the mirror as its only registry."""
+    programs = site.directory / "programs"
+    tools = Site(site.directory / "tools", 0, 0)
+    tools.directory.mkdir()
+    assert tools.fill(CONTAINERD).code == 0
+    (archive,) = (tools.data / "files" / file["path"] for file in tools.index["files"])
+    programs.mkdir()
+    subprocess.run(["tar", "-xf", str(archive), "-C", str(programs), "--strip-components=1"], check=True)
+    hosts = site.directory / "certs.d" / "registry.k8s.io"
+    hosts.mkdir(parents=True)
+    (hosts / "hosts.toml").write_text(
+        f'server = "https://localhost:{site.registry_port}/v2/registry.k8s.io"\n'
+        'capabilities = ["pull", "resolve"]\noverride_path = true\n'
+        f'ca = "{site.directory / "tls" / "ca.crt"}"\n'
+    )
+    (site.directory / "registry.yml").write_text(
+        yaml.safe_dump(
+            {
+                "version": 0.1,
+                "storage": {
+                    "filesystem": {"rootdirectory": str(site.data / "registry")},
+                    "maintenance": {"readonly": {"enabled": True}, "uploadpurging": {"enabled": False}},
+                },
+                "http": {
+                    "addr": f"127.0.0.1:{site.registry_port}",
+                    "tls": {
+                        "certificate": str(site.directory / "tls" / "server.crt"),
+                        "key": str(site.directory / "tls" / "server.key"),
+                        "minimumtls": "tls1.2",
+                    },
+                },
+            }
+        )
+    )
+    address = site.directory / "containerd.sock"
+    (site.directory / "containerd.toml").write_text(
+        f'version = 3\nroot = "{site.directory}/root"\nstate = "{site.directory}/state"\n'
+        'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]\n'
+        f'[grpc]\naddress = "{address}"\n'
+    )
+    registry = ["docker-registry", "serve", str(site.directory / "registry.yml")]
+    daemon = [str(programs / "containerd"), "--config", str(site.directory / "containerd.toml")]
+    with (
+        process(registry, site.registry_port, site.directory / "registry.log"),
+        process(daemon, address, site.directory / "containerd.log"),
+    ):
+        yield {"PATH": f"{programs}:{os.environ['PATH']}", "CONTAINERD_ADDRESS": str(address)}
+
+
+def pull(site: Site, environment: dict[str, str], *arguments: str) -> Run:
+    task = {
+        "name": "pull",
+        "caravan.cluster.images": {
+            "images": [{"name": "pause", "version": "3.10.1"}],
+            "hosts_directory": str(site.directory / "certs.d"),
+        },
+        "environment": environment,
+    }
+    return play(site.directory, [task], site.variables(), *arguments)
+
+
+def forget(environment: dict[str, str]) -> None:
+    """Remove the image and all of its content."""
+    ctr = [shutil.which("ctr", path=environment["PATH"]) or "", "--namespace", "k8s.io"]
+    everything = {**os.environ, **environment}
+    listed = subprocess.run([*ctr, "images", "ls", "-q"], env=everything, capture_output=True, text=True, check=True)
+    if listed.stdout.split():
+        subprocess.run([*ctr, "images", "rm", "--sync", *listed.stdout.split()], env=everything, check=True)
+
+
+def test_an_image_is_pulled_by_digest_once(site: Site, containerd: dict[str, str]) -> None:
+    assert pull(site, containerd, "--check").changed == ["pull"]
+    first = pull(site, containerd)
+    assert first.code == 0, first.output
+    assert first.results["pull"]["pulled"] == ["registry.k8s.io/pause:3.10.1"]
+    again = pull(site, containerd)
+    assert again.changed == [] and again.results["pull"]["elapsed_seconds"] < 2
+    assert pull(site, containerd, "--check").changed == []
+
+
+@pytest.mark.parametrize("what", ["manifest", "layer"])
+def test_a_tampered_image_is_refused_by_name(site: Site, containerd: dict[str, str], what: str) -> None:
+    forget(containerd)
+    (image,) = site.index["images"]
+    storage = site.data / "registry"
+    manifest = storage / index.blob(image["digest"])
+    layer = storage / index.blob(json.loads(manifest.read_text())["layers"][0]["digest"])
+    path = manifest if what == "manifest" else layer
+    original = path.read_bytes()
+    try:
+        path.write_bytes(original[:-20] + bytes([original[-20] ^ 1]) + original[-19:])
+        refused = pull(site, containerd)
+    finally:
+        path.write_bytes(original)
+    message = refused.results["pull"]["msg"]
+    assert refused.code != 0
+    assert message.startswith(f"the image registry.k8s.io/pause:3.10.1 ({image['digest']}) cannot be pulled")
+    assert pull(site, containerd).changed == ["pull"]
