@@ -9,8 +9,8 @@ name: node_in_order
 short_description: Say whether a node has the labels, taints and addresses of the inventory
 version_added: 0.1.0
 description:
-  - Takes what M(caravan.cluster.kubeadm_info) saw on a control-plane host, so that the cluster is asked only about nodes that
-    have to be changed.
+  - Takes what M(caravan.cluster.kubeadm_info) saw on a control-plane host, so that the cluster is asked only about
+    nodes that have to be changed.
 author:
   - Caravan contributors (@caravan-cluster)
 positional: _input, name

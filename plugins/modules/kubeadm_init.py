@@ -11,7 +11,8 @@ short_description: Start a Kubernetes cluster on this host with kubeadm
 version_added: 0.1.0
 description:
   - Runs C(kubeadm init), or completes one that was interrupted. A host that is complete is left alone.
-  - Whether a cluster may be started at all is decided over all hosts, by the filter P(caravan.cluster.kubeadm_plan#filter).
+  - Whether a cluster may be started at all is decided over all hosts, by the filter
+    P(caravan.cluster.kubeadm_plan#filter).
   - Removes C(super-admin.conf) and the token that kubeadm makes.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -39,13 +40,15 @@ options:
     elements: str
     default: []
   cluster:
-    description: What is written to C(/etc/caravan/cluster.json) when all is done. The file is the mark of a complete node.
+    description:
+      - What is written to C(/etc/caravan/cluster.json) when all is done. The file is the mark of a complete
+        node.
     type: dict
     required: true
   ignore_preflight_errors:
     description:
-      - Names of preflight errors of kubeadm that are ignored. The port of the API, which the node's load balancer holds,
-        and what an interrupted run of kubeadm itself left behind need not be named.
+      - Names of preflight errors of kubeadm that are ignored. The port of the API, which the node's load balancer
+        holds, and what an interrupted run of kubeadm itself left behind need not be named.
     type: list
     elements: str
     default: []

@@ -10,9 +10,10 @@ module: kubeadm_join
 short_description: Join this host to its Kubernetes cluster with kubeadm
 version_added: 0.1.0
 description:
-  - Runs C(kubeadm join) as a control-plane node or a worker, or completes one that was interrupted. A host that is complete is
-    left alone.
-  - A control-plane host must hold the cluster's CAs and service-account key already; nothing is downloaded from the cluster.
+  - Runs C(kubeadm join) as a control-plane node or a worker, or completes one that was interrupted. A host that is
+    complete is left alone.
+  - A control-plane host must hold the cluster's CAs and service-account key already; nothing is downloaded from the
+    cluster.
   - The token is only ever in files on a memory-backed file system, for as long as kubeadm runs.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -76,13 +77,15 @@ options:
     elements: str
     default: []
   cluster:
-    description: What is written to C(/etc/caravan/cluster.json) when all is done. The file is the mark of a complete node.
+    description:
+      - What is written to C(/etc/caravan/cluster.json) when all is done. The file is the mark of a complete
+        node.
     type: dict
     required: true
   ignore_preflight_errors:
     description:
-      - Names of preflight errors of kubeadm that are ignored. The port of the API, which the node's load balancer holds,
-        and what an interrupted run of kubeadm itself left behind need not be named.
+      - Names of preflight errors of kubeadm that are ignored. The port of the API, which the node's load balancer
+        holds, and what an interrupted run of kubeadm itself left behind need not be named.
     type: list
     elements: str
     default: []

@@ -10,9 +10,10 @@ module: kubeadm_kubeconfig
 short_description: Write the administrator's kubeconfig on the controller
 version_added: 0.1.0
 description:
-  - Takes C(admin.conf) from the control-plane host that the task runs on, and writes it on the controller with another server.
-  - The host is asked only when the controller has no kubeconfig, or one that is cut off, ends soon, is of another CA or names
-    another server. The result carries no secret.
+  - Takes C(admin.conf) from the control-plane host that the task runs on, and writes it on the controller with another
+    server.
+  - The host is asked only when the controller has no kubeconfig, or one that is cut off, ends soon, is of another CA
+    or names another server. The result carries no secret.
 author:
   - Caravan contributors (@caravan-cluster)
 options:

@@ -11,9 +11,10 @@ short_description: Declare a node to its cluster, with its labels and taints
 version_added: 0.1.0
 description:
   - Runs on a control-plane host with a healthy API server, with that host's own C(admin.conf).
-  - Records the node's addresses, labels and taints in the ConfigMap C(kube-system/caravan-nodes). The approver of kubelet
-    serving certificates signs for no other address.
-  - Sets labels and taints that differ. Removes only those that were declared earlier; others may belong to somebody else.
+  - Records the node's addresses, labels and taints in the ConfigMap C(kube-system/caravan-nodes). The approver of
+    kubelet serving certificates signs for no other address.
+  - Sets labels and taints that differ. Removes only those that were declared earlier; others may belong to somebody
+    else.
 author:
   - Caravan contributors (@caravan-cluster)
 options:
@@ -145,7 +146,7 @@ def apply(client: api.Api, name: str, wanted: str, declared: str | None, timeout
                     raise
         if time.monotonic() >= deadline:
             raise KubeadmError(
-                "The node %s did not register itself within %d s. See journalctl -u kubelet on it." % (name, timeout)
+                f"The node {name} did not register itself within {timeout} s. See journalctl -u kubelet on it."
             )
         time.sleep(0.2)
 

@@ -10,8 +10,8 @@ module: kubeadm_reconcile
 short_description: Bring a running node to its changed configuration
 version_added: 0.1.0
 description:
-  - Restarts the kubelet when it is older than its configuration, and makes the static pods of the control plane again when
-    their inputs differ from the last application or a manifest was changed by hand.
+  - Restarts the kubelet when it is older than its configuration, and makes the static pods of the control plane again
+    when their inputs differ from the last application or a manifest was changed by hand.
   - Returns when every component that was changed is seen to run anew and to serve. Use C(throttle) so that only one
     control-plane node is worked on at a time.
 author:

@@ -35,8 +35,8 @@ options:
     default: 600
   replaced_nodes:
     description:
-      - Names of nodes that are about to join. An old Node object of that name, left by a machine that was wiped, is removed,
-        because kubeadm refuses to join under the name of a node that still counts as ready.
+      - Names of nodes that are about to join. An old Node object of that name, left by a machine that was wiped, is
+        removed, because kubeadm refuses to join under the name of a node that still counts as ready.
     type: list
     elements: str
     default: []

@@ -100,7 +100,7 @@ def run(module: AnsibleModule) -> str:
                 "--config",
                 params["config"],
                 "--validity-period",
-                "%dh" % params["validity_hours"],
+                f"{params['validity_hours']}h",
             ]
         )
         if code != 0:

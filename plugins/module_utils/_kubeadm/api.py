@@ -82,14 +82,14 @@ class Api:
                 self._connection = None
                 if attempt == 1 and isinstance(error, (http.client.RemoteDisconnected, ConnectionResetError)):
                     continue
-                raise ApiError("%s %s at %s:%d: %s" % (method, path, self.address, self.port, error)) from error
+                raise ApiError(f"{method} {path} at {self.address}:{self.port}: {error}") from error
             break
         if response.status >= 400:
             try:
                 message = json.loads(text)["message"]
             except (ValueError, KeyError, TypeError):
                 message = text[:300]
-            raise ApiError("%s %s: %d %s" % (method, path, response.status, message), response.status)
+            raise ApiError(f"{method} {path}: {response.status} {message}", response.status)
         try:
             return json.loads(text)
         except ValueError:

@@ -50,7 +50,7 @@ def registry_keys(endpoints: list[str], ca: str, certificate: str, key: str, tim
             text = response.read().decode("utf-8", "replace")
             if response.status == 200:
                 return count_from(text)
-            seen.append("%s: %d %s" % (endpoint, response.status, text[:200]))
+            seen.append(f"{endpoint}: {response.status} {text[:200]}")
         except (OSError, ValueError, http.client.HTTPException) as error:
             seen.append(f"{endpoint}: {error}")
         finally:

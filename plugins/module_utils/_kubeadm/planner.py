@@ -38,7 +38,7 @@ RESUME_IGNORED = (
 
 def ignored_errors(extra: list[str], port: int, resume: bool) -> list[str]:
     """Return the sorted names of the preflight errors kubeadm is told to ignore."""
-    names = set(extra) | {"Port-%d" % port} | set(ALWAYS_IGNORED)
+    names = set(extra) | {f"Port-{port}"} | set(ALWAYS_IGNORED)
     if resume:
         names |= set(RESUME_IGNORED)
     return sorted(names)
@@ -92,7 +92,8 @@ def plan_control_plane(
 ) -> dict[str, Any]:
     """Decide over all reachable control-plane hosts: who leads, who inits, who joins.
 
-    Any healthy host leads; no host is special. `error` is a refusal for the user, empty when the plan can be carried out.
+    Any healthy host leads; no host is special. `error` is a refusal for the user, empty when the plan can be carried
+    out.
     """
     hosts = sorted(states)
     plan: dict[str, Any] = {"error": "", "actions": {}, "leaders": [], "init_host": ""}
@@ -125,11 +126,11 @@ def plan_control_plane(
         if filled and not adopt:
             host = sorted(filled)[0]
             plan["error"] = (
-                "etcd, seen from %s, already holds %d Kubernetes keys, but no reachable control-plane host has a "
-                "cluster. If control-plane hosts are only unreachable, make them reachable and run again. If they are "
-                "gone for good and these hosts carry the same identity, set control_plane_adopt_etcd to the cluster's "
-                "name to build the control plane on this data. If the data is of no use, reset etcd first."
-                % (host, filled[host])
+                f"etcd, seen from {host}, already holds {filled[host]} Kubernetes keys, but no "
+                "reachable control-plane host has a cluster. If control-plane hosts are only "
+                "unreachable, make them reachable and run again. If they are gone for good and these "
+                "hosts carry the same identity, set control_plane_adopt_etcd to the cluster's name to "
+                "build the control plane on this data. If the data is of no use, reset etcd first."
             )
             return plan
         if not known and not check_mode:

@@ -64,7 +64,7 @@ def locked(timeout: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise KubeadmError(
-                        "Another run of kubeadm has held %s for %d s. See: fuser -v %s" % (LOCK, timeout, LOCK)
+                        f"Another run of kubeadm has held {LOCK} for {timeout} s. See: fuser -v {LOCK}"
                     ) from None
                 time.sleep(0.3)
         for leftover in Path("/run").glob("caravan-kubeadm-*"):
@@ -85,9 +85,9 @@ _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def readable(text: str) -> list[str]:
-    """Return the lines of kubeadm's output that a reader needs: no colours, no list of kernel options in order. Pure."""
-    lines = (_COLOUR.sub("", line).rstrip() for line in text.splitlines())
-    return [line for line in lines if line and not re.match(r"(CONFIG|CGROUPS)_\w+: |OS: |KERNEL_VERSION: ", line)]
+    """Return the lines of kubeadm's output that a reader needs: no colours, no list of kernel options in order.
+    Pure.""" lines = (_COLOUR.sub("", line).rstrip() for line in text.splitlines()) return [line for line in lines if
+    line and not re.match(r"(CONFIG|CGROUPS)_\w+: |OS: |KERNEL_VERSION: ", line)]
 
 
 class Steps:
@@ -110,7 +110,7 @@ class Steps:
             if argv[0] == KUBEADM:
                 lines = lines[-20:] + self.kubelet_says()
             tail = redact("\n".join(lines[-25:]), [str(self.params.get("token") or "")])
-            raise KubeadmError("%s failed (%s, rc %d):\n%s" % (what, " ".join(argv[:3]), code, tail))
+            raise KubeadmError(f"{what} failed ({' '.join(argv[:3])}, rc {code}):\n{tail}")
         return str(out)
 
     def kubelet_says(self) -> list[str]:
@@ -167,7 +167,7 @@ class Steps:
             self.params["ignore_preflight_errors"], self.params["port"], bool(state["started"]) or state["partial"]
         )
         self.note_start("join")
-        server = "https://%s:%d" % (self.params["endpoint"], self.params["port"])
+        server = f"https://{self.params['endpoint']}:{self.params['port']}"
         discovery = config.discovery_kubeconfig(server, self.params["ca_pem"], self.params["token"])
         with memory_file(json.dumps(discovery)) as discovery_path:
             document = config.join_configuration(self.params, discovery_path, ignored)
@@ -190,8 +190,8 @@ class Steps:
         )
         if not healthy:
             raise KubeadmError(
-                "The API server on %s:%d was not ready within %d s; seen last: %s"
-                % (self.params["node_address"], self.params["port"], self.params["api_timeout"], seen)
+                f"The API server on {self.params['node_address']}:{self.params['port']} was not ready "
+                f"within {self.params['api_timeout']} s; seen last: {seen}"
             )
 
     def mark(self) -> None:
@@ -276,9 +276,7 @@ class Steps:
             if seen is None:
                 return
             if time.monotonic() >= deadline:
-                raise KubeadmError(
-                    "%s was not healthy within %d s; seen last: %s" % (what, self.params["api_timeout"], seen)
-                )
+                raise KubeadmError(f"{what} was not healthy within {self.params['api_timeout']} s; seen last: {seen}")
             time.sleep(0.3)
 
 
@@ -302,7 +300,7 @@ def plain_http_ok(address: str, port: int, path: str) -> str | None:
     try:
         connection.request("GET", path)
         status = connection.getresponse().status
-        return None if status == 200 else "%s answered %d" % (path, status)
+        return None if status == 200 else f"{path} answered {status}"
     except OSError as error:
         return str(error)
     finally:
@@ -320,7 +318,7 @@ def tls_path_ok(address: str, port: int, path: str) -> str | None:
     try:
         connection.request("GET", path)
         status = connection.getresponse().status
-        return None if status == 200 else "%s answered %d" % (path, status)
+        return None if status == 200 else f"{path} answered {status}"
     except OSError as error:
         return str(error)
     finally:

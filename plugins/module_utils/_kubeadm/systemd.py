@@ -78,6 +78,6 @@ def processes(name: str, proc: str = "/proc") -> list[int]:
             argv = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if argv and os.path.basename(argv[0].decode("utf-8", "replace")) == name:
+        if argv and Path(argv[0].decode("utf-8", "replace")).name == name:
             found.append(int(entry.name))
     return found

@@ -17,7 +17,8 @@ from . import kubeconfig
 def not_after(certificate_pem: str) -> datetime.datetime:
     """Return when a certificate ends. A small walk through its DER: the standard library has no parser for it.
 
-    Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version, serial, algorithm, issuer, validity SEQUENCE { from, to } ... } }
+    Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version, serial, algorithm, issuer, validity SEQUENCE { from, to }
+    ... } }
     """
     der = ssl.PEM_cert_to_DER_cert(
         certificate_pem[certificate_pem.index("-----BEGIN") :].split("-----END")[0] + "-----END CERTIFICATE-----\n"

@@ -6,8 +6,8 @@
 
 A kubelet may ask for a certificate for any name. Kubernetes itself checks only that a node asks for itself, not which
 addresses it claims: a taken-over node could ask for another machine's address. So a request is approved only when its
-names and addresses are those that the inventory declares for the node, in the ConfigMap kube-system/caravan-nodes, which no
-kubelet can write. Everything else is left as it is, with the reason in the journal.
+names and addresses are those that the inventory declares for the node, in the ConfigMap kube-system/caravan-nodes,
+which no kubelet can write. Everything else is left as it is, with the reason in the journal.
 
 One runs on each control-plane node. They need no leader: approving twice is harmless.
 """
@@ -25,7 +25,8 @@ import ssl
 import sys
 import time
 import urllib.parse
-from typing import Any, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -62,29 +63,29 @@ def decide(csr: Mapping[str, Any], declared: Mapping[str, str]) -> Decision:
     """
     spec = csr["spec"]
     if spec.get("signerName") != SIGNER:
-        return Decision(LEAVE, "the signer is %s" % spec.get("signerName"))
+        return Decision(LEAVE, f"the signer is {spec.get('signerName')}")
     user = spec.get("username", "")
     if not user.startswith(USER_PREFIX) or len(user) == len(USER_PREFIX):
-        return Decision(LEAVE, "it was made by %s, which is not a node" % user)
+        return Decision(LEAVE, f"it was made by {user}, which is not a node")
     if GROUP not in (spec.get("groups") or []):
-        return Decision(LEAVE, "%s is not in the group %s" % (user, GROUP))
+        return Decision(LEAVE, f"{user} is not in the group {GROUP}")
     usages = set(spec.get("usages") or [])
     if not usages >= USAGES_REQUIRED or not usages <= USAGES_ALLOWED:
-        return Decision(LEAVE, "the key usages are %s" % ", ".join(sorted(usages)))
+        return Decision(LEAVE, f"the key usages are {', '.join(sorted(usages))}")
     node = user[len(USER_PREFIX) :]
 
     try:
         request = x509.load_pem_x509_csr(base64.b64decode(spec["request"]))
     except (KeyError, ValueError) as error:
-        return Decision(LEAVE, "the request cannot be read: %s" % error)
+        return Decision(LEAVE, f"the request cannot be read: {error}")
     if not request.is_signature_valid:
         return Decision(LEAVE, "the request is not signed by its own key")
     common_names = [str(a.value) for a in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if common_names != [user]:
-        return Decision(LEAVE, "%s asks for the common name %s" % (user, ", ".join(common_names) or "(none)"))
+        return Decision(LEAVE, f"{user} asks for the common name {', '.join(common_names) or '(none)'}")
     organizations = [str(a.value) for a in request.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     if organizations != [GROUP]:
-        return Decision(LEAVE, "the organization is %s" % (", ".join(organizations) or "(none)"))
+        return Decision(LEAVE, f"the organization is {', '.join(organizations) or '(none)'}")
     if len(list(request.subject)) != 2:
         return Decision(LEAVE, "the subject has more than a common name and an organization")
 
@@ -93,25 +94,25 @@ def decide(csr: Mapping[str, Any], declared: Mapping[str, str]) -> Decision:
     except x509.ExtensionNotFound:
         return Decision(LEAVE, "no name or address is asked for")
     except ValueError as error:
-        return Decision(LEAVE, "the names cannot be read: %s" % error)
+        return Decision(LEAVE, f"the names cannot be read: {error}")
     dns = [str(n.value) for n in names if isinstance(n, x509.DNSName)]
     addresses = [n.value for n in names if isinstance(n, x509.IPAddress)]
     if len(dns) + len(addresses) != len(list(names)):
         return Decision(LEAVE, "names that are neither DNS names nor addresses are asked for")
     if dns != [node]:
-        return Decision(LEAVE, "the node %s asks for the DNS names %s" % (node, ", ".join(dns) or "(none)"))
+        return Decision(LEAVE, f"the node {node} asks for the DNS names {', '.join(dns) or '(none)'}")
     if not addresses:
         return Decision(LEAVE, "no address is asked for")
     if node not in declared:
-        return Decision(LEAVE, "the node %s is not declared (yet)" % node)
+        return Decision(LEAVE, f"the node {node} is not declared (yet)")
     try:
         allowed = {ipaddress.ip_address(a) for a in json.loads(declared[node])["addresses"]}
     except (ValueError, KeyError, TypeError) as error:
-        return Decision(LEAVE, "the declaration of %s cannot be read: %s" % (node, error))
+        return Decision(LEAVE, f"the declaration of {node} cannot be read: {error}")
     foreign = [str(a) for a in addresses if a not in allowed]
     if foreign:
-        return Decision(LEAVE, "the node %s asks for addresses that are not its own: %s" % (node, ", ".join(foreign)))
-    return Decision(APPROVE, "the names and addresses are those declared for the node %s" % node)
+        return Decision(LEAVE, f"the node {node} asks for addresses that are not its own: {', '.join(foreign)}")
+    return Decision(APPROVE, f"the names and addresses are those declared for the node {node}")
 
 
 def approval(csr: Mapping[str, Any], reason: str, now: str) -> dict[str, Any]:
@@ -138,7 +139,7 @@ class Api:
         }
         server = re.search(r"^\s*server:\s*\"?([^\s\"]+)", text, re.MULTILINE)
         if server is None:
-            raise ValueError("%s names no server" % kubeconfig)
+            raise ValueError(f"{kubeconfig} names no server")
         url = urllib.parse.urlsplit(server.group(1))
         self.host, self.port = url.hostname or "", url.port or 443
         self.context = ssl.create_default_context(cadata=data["certificate-authority"])
@@ -147,8 +148,8 @@ class Api:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(data["client-certificate"] + "\n" + data["client-key"])
             stream.flush()
-            self.context.load_cert_chain("/proc/self/fd/%d" % descriptor)
-        self.connection: Optional[http.client.HTTPSConnection] = None
+            self.context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        self.connection: http.client.HTTPSConnection | None = None
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Return the status and the decoded answer."""
@@ -180,7 +181,7 @@ class Approver:
         query = urllib.parse.urlencode({"fieldSelector": "spec.signerName=" + SIGNER, "resourceVersion": "0"})
         status, listed = self.api.request("GET", CSR_PATH + "?" + query)
         if status != 200:
-            raise RuntimeError("listing requests: %d %s" % (status, listed.get("message")))
+            raise RuntimeError(f"listing requests: {status} {listed.get('message')}")
         waiting = [item for item in listed["items"] if pending(item)]
         self.said = {
             name: reason for name, reason in self.said.items() if name in {w["metadata"]["name"] for w in waiting}
@@ -189,7 +190,7 @@ class Approver:
             return 0
         status, config_map = self.api.request("GET", DECLARED_PATH)
         if status not in (200, 404):
-            raise RuntimeError("reading the declared nodes: %d %s" % (status, config_map.get("message")))
+            raise RuntimeError(f"reading the declared nodes: {status} {config_map.get('message')}")
         declared = (config_map.get("data") or {}) if status == 200 else {}
         return sum(0 if self.handle(csr, declared) else 1 for csr in waiting)
 
@@ -203,14 +204,14 @@ class Approver:
                 "PUT", CSR_PATH + "/" + urllib.parse.quote(name) + "/approval", approval(csr, decision.reason, now)
             )
             if status == 200:
-                self.log("approved %s: %s" % (name, decision.reason))
+                self.log(f"approved {name}: {decision.reason}")
                 return True
             if status in (404, 409):  # Another approver was quicker.
                 return True
-            decision = Decision(LEAVE, "approving it failed: %d %s" % (status, answer.get("message")))
+            decision = Decision(LEAVE, f"approving it failed: {status} {answer.get('message')}")
         if self.said.get(name) != decision.reason:
             self.said[name] = decision.reason
-            self.log("denied %s: %s" % (name, decision.reason))
+            self.log(f"denied {name}: {decision.reason}")
         return False
 
 
@@ -230,7 +231,7 @@ def main() -> None:
         except (OSError, ValueError, RuntimeError, http.client.HTTPException) as error:
             if str(error) != failing:
                 failing = str(error)
-                print("the API does not answer: %s" % failing, file=sys.stderr, flush=True)
+                print(f"the API does not answer: {failing}", file=sys.stderr, flush=True)
         time.sleep(arguments.interval)
 
 

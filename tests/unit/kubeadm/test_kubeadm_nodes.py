@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.caravan.cluster.plugins.filter.nth_address import nth_address
 from ansible_collections.caravan.cluster.plugins.filter.node_in_order import node_in_order
+from ansible_collections.caravan.cluster.plugins.filter.nth_address import nth_address
 from ansible_collections.caravan.cluster.plugins.module_utils._kubeadm import nodes
 
 GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}

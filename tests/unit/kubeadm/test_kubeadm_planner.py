@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._kubeadm import planner
 
-ALL = {name: "sha" for name in planner.CONTROL_PLANE_MANIFESTS}
+ALL = dict.fromkeys(planner.CONTROL_PLANE_MANIFESTS, "sha")
 
 
 def state(**changes: Any) -> dict[str, Any]:
