@@ -48,6 +48,7 @@ def apart(clocks: dict[str, dict[str, Any]], limit: float) -> dict[str, float]:
     found = {}
     for offset, error, name in readings:
         difference = offset - middle[0]
-        if abs(difference) - min(error, limit) > limit:
+        # Both readings of a difference may be coarse, the middle's as well as this one's.
+        if abs(difference) - min(error + middle[1], limit) > limit:
             found[name] = round(difference, 3)
     return found

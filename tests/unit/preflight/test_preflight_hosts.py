@@ -266,3 +266,8 @@ def test_a_reading_is_compared_with_the_middle_of_the_span() -> None:
     assert not clock.doubtful(reading)
     assert clock.doubtful(clock.compare({"start": 101.0, "end": 101.0}, sent=100.0, received=101.1))
     assert not clock.doubtful(clock.compare({"start": 100.5, "end": 100.5}, sent=100.0, received=101.0))
+
+
+def test_the_middle_reading_may_be_coarse_as_well() -> None:
+    coarse = {"offset": 1.2, "error": 0.9}
+    assert clock.apart({"controller": {"offset": 0.0, "error": 0.0}, "a": coarse, "b": dict(coarse)}, 1.0) == {}
