@@ -24,6 +24,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         arguments = dict(self._task.args)
         settings = Settings(self._templar, variables)
+        if self._task.check_mode and settings.unfilled():
+            return {**result, "changed": True, "msg": settings.unfilled(), "installed": [], "changed_paths": []}
         source, entries = settings.resolved_source(), catalogue()
         resolved: dict[str, Any] = {}
         # For every architecture: which one the host has is known there, and asking would cost a task of its own.

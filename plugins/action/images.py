@@ -23,7 +23,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        source, entries = Settings(self._templar, variables).resolved_source(), catalogue()
+        settings = Settings(self._templar, variables)
+        if self._task.check_mode and settings.unfilled():
+            return {**result, "changed": True, "msg": settings.unfilled(), "pulled": []}
+        source, entries = settings.resolved_source(), catalogue()
         try:
             arguments["resolved"] = [
                 resolve_image(entries, source, wanted["name"], str(wanted["version"])).as_dict()

@@ -56,6 +56,12 @@ class Settings:
         override = _read_index(self.index_override, "artifacts_index_override") if self.index_override else None
         return Source("upstream", self.upstream_url_prefix, override)
 
+    def unfilled(self) -> str:
+        """Why nothing can be said yet, in check mode before a mirror's first fill; empty when it can."""
+        if self.source == "mirror" and self.mirror_index and not Path(self.mirror_index).exists():
+            return f"the mirror is not filled yet: {self.mirror_index} does not exist"
+        return ""
+
     def ca(self) -> str:
         """The certificate authority of the mirror as PEM, empty for the host's own list."""
         if not self.mirror_ca or not (self.source == "mirror" or self.upstream_url_prefix):

@@ -165,7 +165,11 @@ def test_layout() -> None:
 
 
 def test_components_are_split_by_version() -> None:
-    wanted = [{"name": "a", "versions": ["1", "2"]}, {"name": "a", "versions": ["2"]}, {"name": "b", "version": 3}]
+    wanted: list[dict[str, Any]] = [
+        {"name": "a", "versions": ["1", "2"]},
+        {"name": "a", "versions": ["2"]},
+        {"name": "b", "version": 3},
+    ]
     assert filling.split_wanted(wanted) == [
         {"name": "a", "version": "1"},
         {"name": "a", "version": "2"},
