@@ -85,9 +85,9 @@ _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def readable(text: str) -> list[str]:
-    """Return the lines of kubeadm's output that a reader needs: no colours, no list of kernel options in order.
-    Pure.""" lines = (_COLOUR.sub("", line).rstrip() for line in text.splitlines()) return [line for line in lines if
-    line and not re.match(r"(CONFIG|CGROUPS)_\w+: |OS: |KERNEL_VERSION: ", line)]
+    """Return the lines of kubeadm's output that a reader needs: no colours, no kernel options in order. Pure."""
+    lines = (_COLOUR.sub("", line).rstrip() for line in text.splitlines())
+    return [line for line in lines if line and not re.match(r"(CONFIG|CGROUPS)_\w+: |OS: |KERNEL_VERSION: ", line)]
 
 
 class Steps:
