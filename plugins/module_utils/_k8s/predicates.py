@@ -100,13 +100,22 @@ def metadata_of(manifest: Manifest) -> Manifest:
     return metadata
 
 
-def deployment_missing(deployment: Manifest | None, name: str) -> str:
-    """What a Deployment lacks to be Available at its newest generation."""
+def _selected_by(pod: Manifest, deployment: Manifest) -> bool:
+    wanted = deployment.get("spec", {}).get("selector", {}).get("matchLabels") or {}
+    labels = metadata_of(pod).get("labels") or {}
+    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+
+def deployment_missing(deployment: Manifest | None, name: str, pods: Sequence[Manifest] = ()) -> str:
+    """What a Deployment lacks to be Available at its newest generation, and what its pods say to that."""
     if deployment is None:
         return f"Deployment {name} does not exist"
     if not generation_seen(deployment):
         return f"Deployment {name}: the controller has not seen its newest generation"
-    if not is_true(deployment, "Available"):
-        message = condition(deployment, "Available").get("message", "no status yet")
-        return f"Deployment {name} is not Available: {message}"
-    return ""
+    if is_true(deployment, "Available"):
+        return ""
+    reasons = [condition(deployment, "Available").get("message", "no status yet")]
+    for pod in pods:
+        if _selected_by(pod, deployment) and not is_true(pod, "Ready"):
+            reasons.append(f"{name_of(pod)} ({pod_problem(pod)})")
+    return f"Deployment {name} is not Available: {' '.join(reasons)}"

@@ -57,7 +57,8 @@ class Expected:
                     missing.append(daemonset_missing(found.get(workload.name), str(workload), pods, expected))
         for namespace in sorted({workload.namespace for workload in self.deployments}):
             found = {name_of(item): item for item in reader.deployments(namespace)}
+            pods = reader.pods(namespace)
             for workload in self.deployments:
                 if workload.namespace == namespace:
-                    missing.append(deployment_missing(found.get(workload.name), str(workload)))
+                    missing.append(deployment_missing(found.get(workload.name), str(workload), pods))
         return [entry for entry in missing if entry]

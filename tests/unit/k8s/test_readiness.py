@@ -140,6 +140,20 @@ def test_deployment() -> None:
     assert "not Available" in deployment_missing({**available, "status": {"observedGeneration": 3}}, "dns")
 
 
+def test_a_deployments_pods_say_why() -> None:
+    stuck = pod("a", "False")
+    stuck["metadata"]["labels"]["app"] = "dns"
+    stuck["status"]["containerStatuses"] = [{"name": "main", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
+    unavailable: Manifest = {
+        "metadata": {"name": "dns", "generation": 1},
+        "spec": {"selector": {"matchLabels": {"app": "dns"}}},
+        "status": {"observedGeneration": 1, "conditions": [{"type": "Available", "status": "False", "message": "why"}]},
+    }
+    assert deployment_missing(unavailable, "n/dns", [stuck, pod("b", "False")]) == (
+        "Deployment n/dns is not Available: why agent-a (main CrashLoopBackOff)"
+    )
+
+
 def test_a_whole_cluster() -> None:
     expected = Expected(nodes=("a",), daemonsets=(Workload("n", "agent"),), deployments=(Workload("n", "dns"),))
     assert expected.missing(Cluster(nodes=[node("a")], pods=[pod("a")], daemonsets=[daemonset()])) == [
