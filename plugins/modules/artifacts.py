@@ -195,8 +195,8 @@ class Installer:
         """Install all targets that come from one fetched artifact."""
         if targets[0]["member"] is None:
             for target in targets:
-                with path.open("rb") as stream:
-                    self.host.record(target, {target["dest"]: self._place(stream, target["dest"])})
+                self._place_whole(path, target["dest"])
+                self.host.record(target, {target["dest"]: target["sha256"]})
             return
         files: dict[str, dict[str, str]] = {target["dest"]: {} for target in targets}
         for name, content in archive.read(path):
@@ -211,6 +211,23 @@ class Installer:
             if lacking:
                 raise ArtifactError(f"{target['name']} {target['version']} lacks {lacking} of its programs")
             self.host.record(target, files[target["dest"]])
+
+    def _place_whole(self, path: Path, dest: str) -> None:
+        """A fetched file that is the program itself: linked into place where both are on one file system."""
+        directory = Path(dest).parent
+        directory.mkdir(parents=True, mode=0o755, exist_ok=True)
+        part = directory / f".{Path(dest).name}.part"
+        part.unlink() if part.exists() else None
+        try:
+            os.link(str(path), str(part))
+        except OSError:
+            with path.open("rb") as stream:
+                self._place(stream, dest)
+            return
+        os.chown(part, 0, 0)
+        part.chmod(receipts.MODE)
+        part.replace(dest)
+        self.module.set_default_selinux_context(dest, False)
 
     def _place(self, stream: Any, dest: str) -> str:
         directory = Path(dest).parent
