@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class ActionModule(ActionBase):
         if source is not None:
             wanted["content"] = self._render(source, str(dest), variables)
         if wanted.get("secret"):
-            wanted["secret_content"] = wanted.pop("content")
+            wanted["secret_content"] = base64.b64encode(wanted.pop("content").encode()).decode()
         return wanted
 
     def _render(self, source: str, dest: str, variables: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime, timezone
 from typing import Any
 
@@ -121,7 +122,7 @@ def _file(path: str, content: str, mode: str, owner: str, group: str) -> dict[st
     return {
         "dest": path,
         "secret": True,
-        "secret_content": content,
+        "secret_content": base64.b64encode(content.encode()).decode(),
         "mode": mode,
         "owner": owner,
         "group": group,

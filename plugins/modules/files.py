@@ -57,7 +57,10 @@ options:
         description: The content itself. Either this or O(files[].src).
         type: str
       secret_content:
-        description: Set by the action for files with O(files[].secret=true). Not for use in playbooks.
+        description:
+          - Set by the action for files with O(files[].secret=true), base64-encoded. Not for use in playbooks.
+          - Encoded, because Ansible logs a nested argument as Python writes it. With its line ends escaped, a text of several
+            lines would not be recognised there as the value to hide, and be in the host's journal.
         type: str
       mode:
         description: Its mode, as a quoted octal number.
@@ -132,6 +135,7 @@ changed_paths:
   sample: [/etc/etcd/etcd.yml]
 """
 
+import base64
 import grp
 import os
 import pwd
@@ -168,7 +172,7 @@ class Writer:
     def file(self, wanted: dict) -> None:
         path = Path(wanted["dest"])
         secret = wanted["secret"]
-        content = wanted["secret_content"] if secret else wanted["content"]
+        content = base64.b64decode(wanted["secret_content"] or "").decode() if secret else wanted["content"]
         if content is None:
             self.module.fail_json(msg=f"{path}: neither src nor content is given")
         if path.is_dir():
