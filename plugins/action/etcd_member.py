@@ -38,7 +38,8 @@ class ActionModule(ActionBase):
         seen = {
             member: _seen(variables, host) for member, host in zip(members, arguments.get("hosts", []), strict=True)
         }
-        if seen.get(name) is None:
+        own = seen.get(name)
+        if own is None:
             raise AnsibleActionFail(f"{name} was not looked at before")
         hosts = {member: _host(member, entry) for member, entry in seen.items()}
         if self._task.check_mode and arguments.get("will_change") and hosts[name].active:
@@ -72,7 +73,7 @@ class ActionModule(ActionBase):
                 diff={"before": "", "after": text},
             )
             return result
-        if _is_needed(state, todo, seen[name]["proven"], variables, arguments["hosts"]):
+        if _is_needed(state, todo, own["proven"], variables, arguments["hosts"]):
             arguments["steps"] = list(todo.starting)
             arguments["observed"] = [host_to_plain(host) for host in hosts.values()]
             result.update(self._remote(arguments, variables))
