@@ -124,6 +124,7 @@ def local(run: systemd.Run, control_plane: bool, inputs: list[str]) -> dict[str,
     state["ca_sha256"] = ca_sha256()
     # A marker alone is not enough: a machine whose kubelet credentials are gone has to join again.
     state["complete"] = bool(state["marker"]) and state["kubelet_conf"] == "valid" and not state["started"]
+    state["finishable"] = planner.finishable(state, control_plane)
     state["partial"] = planner.partial(state)
     state["control_plane_drift"] = control_plane and planner.control_plane_drift(state)
     return state

@@ -79,7 +79,8 @@ def plan_join(state: Mapping[str, Any], control_plane: bool) -> list[str]:
     if state["complete"]:
         return []
     if finishable(state, control_plane) and state["started"] != "init":
-        return (["wait_api"] if control_plane else []) + ["mark"]
+        # Somebody may have removed the Node meanwhile; a kubelet registers itself only when it starts.
+        return ["restart_kubelet", *(["wait_api"] if control_plane else []), "mark"]
     steps: list[str] = []
     if partial(state):
         # Never `kubeadm reset` on a control-plane host: it would empty /etc/kubernetes/pki, the cluster's identity.

@@ -109,7 +109,7 @@ def test_a_member_that_lost_its_mark_leads_after_the_marked_ones() -> None:
     plan = planner.plan_control_plane({"cp1": unmarked, "cp2": member()})
     assert plan["leaders"] == ["cp2", "cp1"]
     assert plan["actions"]["cp1"] == "join"
-    assert planner.plan_join(unmarked, True) == ["wait_api", "mark"]
+    assert planner.plan_join(unmarked, True) == ["restart_kubelet", "wait_api", "mark"]
 
 
 def test_no_host_no_plan() -> None:
@@ -142,13 +142,13 @@ ACTIVE = {"active": True, "enabled": True, "stale": False}
         (state(), False, ["kubeadm_join", "mark"]),
         (state(started="join", kubelet={**ACTIVE}), False, ["reset", "kubeadm_join", "mark"]),
         (state(started="join", kubelet_conf="invalid"), False, ["reset", "kubeadm_join", "mark"]),
-        (state(started="join", kubelet_conf="valid", kubelet=ACTIVE), False, ["mark"]),
+        (state(started="join", kubelet_conf="valid", kubelet=ACTIVE), False, ["restart_kubelet", "mark"]),
         (state(), True, ["kubeadm_join", "wait_api", "mark"]),
         (state(started="join", manifests=ALL), True, ["clear_leaves", "kubeadm_join", "wait_api", "mark"]),
         (
             state(started="join", manifests=ALL, kubelet_conf="valid", kubelet=ACTIVE, admin_conf=True),
             True,
-            ["wait_api", "mark"],
+            ["restart_kubelet", "wait_api", "mark"],
         ),
         (
             state(started="init", manifests=ALL, kubelet_conf="valid", kubelet=ACTIVE, admin_conf=True),
