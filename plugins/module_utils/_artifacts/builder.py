@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import build
+from . import archive, build
 from .edges import run, write_atomically
 from .errors import ArtifactError
 
@@ -41,8 +41,9 @@ class Builder:
         """The directory with a recipe's programs, built now or before."""
         key = build.build_key(recipe, self.compiler())
         done = self.cache / "builds" / f"{recipe.component}-{recipe.version}-{recipe.architecture}-{key[:16]}"
-        if (done / "info.json").is_file():
-            return done, json.loads((done / "info.json").read_text())
+        known = self._built(done)
+        if known:
+            return done, known
         done.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{recipe.component}-", dir=str(done.parent)) as temporary:
             work, output = Path(temporary) / "source", Path(temporary) / "programs"
@@ -62,12 +63,26 @@ class Builder:
                 if recipe.method == "go":
                     for module in build.parse_build_info(run([self.go, "version", "-m", str(output / program)])):
                         modules[(module["path"], module["version"])] = module
-            info = {"compiler": self.compiler(), "modules": [modules[name] for name in sorted(modules)]}
+            info = {
+                "compiler": self.compiler(),
+                "modules": [modules[name] for name in sorted(modules)],
+                "sha256": {name: archive.sha256_of(output / name) for name in sorted(recipe.programs.values())},
+            }
             (output / "info.json").write_text(json.dumps(info, indent=1))
             if done.exists():
                 shutil.rmtree(str(done))
             output.rename(done)
         return done, info
+
+    @staticmethod
+    def _built(directory: Path) -> dict[str, Any]:
+        """What an earlier build left, if it is all there and nobody has changed it since."""
+        try:
+            info = json.loads((directory / "info.json").read_text())
+            whole = all(archive.sha256_of(directory / name) == sha256 for name, sha256 in info["sha256"].items())
+        except (OSError, ValueError, KeyError):
+            return {}
+        return dict(info) if whole else {}
 
     def _compile_go(self, recipe: build.Recipe, work: Path, output: Path) -> None:
         if recipe.cgo and recipe.architecture != self._own_architecture():

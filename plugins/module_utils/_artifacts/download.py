@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import hashlib
-import ssl
 import urllib.error
-import urllib.request
 from pathlib import Path
+
+from ansible.module_utils.urls import ConnectionError as UrlConnectionError
+from ansible.module_utils.urls import open_url
 
 from . import archive, index
 from .edges import run
@@ -24,17 +25,16 @@ def fetch_file(what: str, address: str, sha256: str, target: Path, ca: str = "")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    context = ssl.create_default_context(cafile=ca or None)
     seen = hashlib.sha256()
     try:
         with (
-            urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS, context=context) as answer,
+            open_url(address, timeout=TIMEOUT_SECONDS, ca_path=ca or None) as answer,
             part.open("wb") as output,
         ):
             for data in iter(lambda: answer.read(archive.CHUNK), b""):
                 seen.update(data)
                 output.write(data)
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, UrlConnectionError, OSError) as error:
         raise ArtifactError(f"{what} cannot be fetched from {address}: {error}") from error
     if seen.hexdigest() != sha256:
         part.unlink()

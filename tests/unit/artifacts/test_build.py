@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import archive, build, filling, index
-from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.builder import parse_dpkg_status
+from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.builder import Builder, parse_dpkg_status
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.errors import ArtifactError
 
 WRAPPER = build.Wrapper("tool/1.2.3", "module w\n\nrequire example.org/tool/v3 v3.1.0\n", "sums")
@@ -197,6 +198,15 @@ def test_a_mirror_knows_when_something_of_a_component_is_gone(tmp_path: Path) ->
     assert mirror.is_whole(state) and not mirror.is_whole(state, verify=True)
     blob.unlink()
     assert not mirror.is_whole(state)
+
+
+def test_a_cached_program_that_was_changed_is_built_again(tmp_path: Path) -> None:
+    program = _written(tmp_path / "tool", b"tool")
+    _written(tmp_path / "info.json", json.dumps({"sha256": {"tool": archive.sha256_of(program)}}).encode())
+    assert Builder._built(tmp_path)
+    program.write_bytes(b"toll")
+    assert not Builder._built(tmp_path)
+    assert not Builder._built(tmp_path / "nothing")
 
 
 def _written(path: Path, data: bytes) -> Path:
