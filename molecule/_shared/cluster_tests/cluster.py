@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from .machines import Machines
 from .playbooks import Playbooks
 from .remote import Nodes
 from .waiting import wait_until
+
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,14 @@ class Cluster:
         ]
         return self.nodes.run(host, ["etcdctl", *options, *arguments]).stdout
 
-    def wait_healthy(self, why: str, *, timeout: float = 120) -> float:
-        """Wait until every API server, node and system pod is as it should be; return the seconds."""
+    def wait_healthy(self, why: str, *, heard_of: Iterable[str] = (), timeout: float = 120) -> float:
+        """Wait until every API server, node and system pod is as it should be; return the seconds.
+
+        `heard_of` are nodes whose kubelets must have reported after this call began: a node that went down a moment ago
+        still counts as Ready.
+        """
+        begin = datetime.now(timezone.utc)
+        heard = set(heard_of)
         members = {host: self.member_api(host) for host in self.inventory.hosts("control_plane")}
         endpoint = self.api()
         wanted = set(self.inventory.hosts("control_plane", "worker"))
@@ -91,6 +100,9 @@ class Cluster:
                     problems.append(f"API server of {host}: {failed_checks(answer.body)}")
             nodes = endpoint.request("GET", "/api/v1/nodes", timeout=3).json()["items"]
             problems += node_problems(nodes, wanted)
+            if heard:
+                leases = endpoint.request("GET", _LEASES, timeout=3).json()["items"]
+                problems += [f"node {name}: not heard of" for name in sorted(heard - heard_since(leases, begin))]
             pods = endpoint.request("GET", "/api/v1/namespaces/kube-system/pods", timeout=3).json()["items"]
             problems += pod_problems(pods)
             return not problems, "; ".join(problems) or "all well"
@@ -107,6 +119,15 @@ def condition(item: Mapping[str, Any], name: str) -> str:
     """Return the status of an object's condition, or Missing."""
     conditions = item.get("status", {}).get("conditions", [])
     return next((str(entry["status"]) for entry in conditions if entry["type"] == name), "Missing")
+
+
+def heard_since(leases: Iterable[Mapping[str, Any]], begin: datetime) -> set[str]:
+    """Return the nodes whose leases were renewed after a moment."""
+    return {
+        lease["metadata"]["name"]
+        for lease in leases
+        if datetime.fromisoformat(lease["spec"]["renewTime"].replace("Z", "+00:00")) > begin
+    }
 
 
 def node_problems(nodes: Iterable[Mapping[str, Any]], wanted: set[str]) -> list[str]:

@@ -36,11 +36,14 @@ class Outcome:
         )
 
 
-def endure(cluster: Cluster, name: str, fault: Callable[[], AbstractContextManager[None]], *, limit: float) -> Outcome:
+def endure(
+    cluster: Cluster, node: str, kind: str, fault: Callable[[], AbstractContextManager[None]], *, limit: float
+) -> Outcome:
     """Probe, make the fault, hold it until the API is calm again or for `limit` seconds, undo it, wait for health.
 
     Returns what was measured; judging is the test's.
     """
+    name = f"{kind}-{node}"
     api = cluster.api()
     prober.prepare(api)
     with Prober(prober.config_map_writer(api), prefix=name) as watch:
@@ -54,7 +57,7 @@ def endure(cluster: Cluster, name: str, fault: Callable[[], AbstractContextManag
                 if watch.clock() - begin > 2 * CALM_AFTER and watch.quiet_since() > CALM_AFTER:
                     break
             end = watch.clock()
-        cluster.wait_healthy(f"after {name}", timeout=120)
+        cluster.wait_healthy(f"after {name}", heard_of=[node], timeout=120)
         healthy = watch.clock()
         time.sleep(0.5)
     outcome = Outcome(

@@ -88,11 +88,13 @@ class Machines:
     def destroy(self, name: str) -> None:
         """Remove a machine and its disks."""
         container = self.container(name)
-        podman("rm", "--force", "--time=0", "--volumes", container, timeout=90)
-        mine = (f"--filter=label=caravan.inventory={self.inventory}", f"--filter=label=caravan.machine={name}")
-        volumes = podman("volume", "ls", "--quiet", *mine).stdout.split()
+        # Not by label: `podman volume ls` joins several labels with "or", and a volume removed by force takes its
+        # container along.
+        mounts = podman("inspect", '--format={{range .Mounts}}{{.Type}} {{.Name}}{{"\\n"}}{{end}}', container).stdout
+        volumes = [line.split()[1] for line in mounts.splitlines() if line.startswith("volume ")]
+        podman("rm", "--force", "--time=0", container, timeout=90)
         if volumes:
-            podman("volume", "rm", "--force", *volumes)
+            podman("volume", "rm", *volumes)
 
     @contextmanager
     def killed(self, name: str) -> Iterator[None]:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n(?P<body>[A-Za-z0-9+/=\n]+)-----END")
-_FIELD = re.compile(r"(?<![\w-])(?:client-key-data|token|secret|password|auth_pass)\b\"?\s*[:= ]\s*\"?(?P<value>[^\s\"]{8,})")
+_FIELD = re.compile(
+    r"(?<![\w-])(?:client-key-data|token|secret|password|auth_pass)\b\"?\s*[:= ]\s*\"?(?P<value>[^\s\"]{8,})"
+)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def test_a_rebooted_node_comes_back_by_itself(cluster: Cluster, node: str) -> No
     before = cluster.nodes.run(node, boot).stdout.split()[21]
     cluster.machines.restart(node)
     cluster.nodes.forget(node)
-    taken = cluster.wait_healthy(f"after {node} was rebooted", timeout=120)
+    taken = cluster.wait_healthy(f"after {node} was rebooted", heard_of=[node])
     print(f"{node}: all healthy {taken:.0f} s after the reboot")
     assert cluster.nodes.run(node, boot).stdout.split()[21] != before
     failed = cluster.nodes.run(node, ["systemctl", "--failed", "--plain", "--no-legend"]).stdout

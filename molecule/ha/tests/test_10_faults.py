@@ -48,7 +48,7 @@ def _what(cluster: Cluster, fault: str, node: str) -> str:
 def test_killed(cluster: Cluster, control_plane_node: str) -> None:
     what = _what(cluster, "killed", control_plane_node)
     outcome = faults.endure(
-        cluster, f"kill-{control_plane_node}", lambda: cluster.machines.killed(control_plane_node), limit=20
+        cluster, control_plane_node, "kill", lambda: cluster.machines.killed(control_plane_node), limit=20
     )
     cluster.nodes.forget(control_plane_node)
     _judge(outcome, KILL_BUDGET, what)
@@ -57,7 +57,7 @@ def test_killed(cluster: Cluster, control_plane_node: str) -> None:
 def test_frozen(cluster: Cluster, control_plane_node: str) -> None:
     what = _what(cluster, "frozen", control_plane_node)
     outcome = faults.endure(
-        cluster, f"freeze-{control_plane_node}", lambda: cluster.machines.frozen(control_plane_node), limit=30
+        cluster, control_plane_node, "freeze", lambda: cluster.machines.frozen(control_plane_node), limit=30
     )
     _judge(outcome, FREEZE_BUDGET, what)
 
@@ -69,7 +69,8 @@ def test_cut_off_one_way(cluster: Cluster, control_plane_node: str, direction: s
     peers = [cluster.address(host) for host in others if host != control_plane_node]
     outcome = faults.endure(
         cluster,
-        f"cut-{direction}-{control_plane_node}",
+        control_plane_node,
+        f"cut-{direction}",
         lambda: cluster.machines.cut_off(control_plane_node, direction, peers),
         limit=30,
     )

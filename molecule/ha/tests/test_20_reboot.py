@@ -23,7 +23,7 @@ def test_rebooted(cluster: Cluster, node: str) -> None:
         cluster.machines.restart(node)
         yield
 
-    outcome = faults.endure(cluster, f"reboot-{node}", rebooted, limit=20)
+    outcome = faults.endure(cluster, node, "reboot", rebooted, limit=20)
     cluster.nodes.forget(node)
     print(f"rebooted {node}: {outcome}")
     assert outcome.lost == [], str(outcome)

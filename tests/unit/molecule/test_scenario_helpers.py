@@ -8,10 +8,11 @@ from __future__ import annotations
 import base64
 import struct
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from cluster_tests.cluster import node_problems, pod_problems
+from cluster_tests.cluster import heard_since, node_problems, pod_problems
 from cluster_tests.inventory import MissingVariableError, load
 from cluster_tests.machines import partition_rules
 from cluster_tests.playbooks import changed_tasks
@@ -146,6 +147,13 @@ class TestCluster:
             "node a: not in the inventory",
             "node b: Ready is Unknown",
         ]
+
+    def test_heard_since(self) -> None:
+        def lease(name: str, moment: str) -> dict[str, object]:
+            return {"metadata": {"name": name}, "spec": {"renewTime": moment}}
+
+        leases = [lease("a", "2026-01-01T00:00:01.000000Z"), lease("b", "2025-12-31T23:59:59.999999Z")]
+        assert heard_since(leases, datetime(2026, 1, 1, tzinfo=timezone.utc)) == {"a"}
 
     def test_finished_and_leaving_pods_are_no_problem(self) -> None:
         pods = [
