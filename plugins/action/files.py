@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Renders the templates of a `caravan.cluster.files` task on the controller and hands all files to the module at once."""
+"""Renders the templates of a `caravan.cluster.files` task on the controller and hands all to the module at once."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
             }
         )
         held = variables.get("__identity_held") or {}
-        values = (variables.get("__identity_settled") or {}).get("values")
+        values = (variables.get("__identity_settled") or {}).get("identity")
         if "files" not in held or values is None:
             raise AnsibleActionFail("the identity was not read and settled before")
         reasons: dict[str, str] = {}

@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
         result["warnings"] = _warnings(values, arguments["encrypted_resources"], now)
         # Failures above stay readable; a success carries keys and is never shown.
         result.update(
-            changed=False, values=values, made=[item.name for item in decision.generate], _ansible_no_log=True
+            changed=False, identity=values, made=[item.name for item in decision.generate], _ansible_no_log=True
         )
         return result
 

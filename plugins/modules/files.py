@@ -10,8 +10,8 @@ module: files
 short_description: Write many files, directories and managed blocks in one task
 version_added: 0.1.0
 description:
-  - Brings a set of directories, files and managed blocks to the wanted content, mode and ownership in a single remote call.
-    A role's whole configuration is one task, which is what keeps a second run over many hosts quick.
+  - Brings a set of directories, files and managed blocks to the wanted content, mode and ownership in a single remote
+    call. A role's whole configuration is one task, which is what keeps a second run over many hosts quick.
   - Every file is replaced atomically. Its mode and owner are right before it becomes visible under its name.
   - Templates (O(files[].src)) are rendered on the controller from the role's C(templates/) directory, as
     M(ansible.builtin.template) would; V(ansible_managed) is a fixed text, so that rendering twice gives the same file.
@@ -59,8 +59,8 @@ options:
       secret_content:
         description:
           - Set by the action for files with O(files[].secret=true), base64-encoded. Not for use in playbooks.
-          - Encoded, because Ansible logs a nested argument as Python writes it. With its line ends escaped, a text of several
-            lines would not be recognised there as the value to hide, and be in the host's journal.
+          - Encoded, because Ansible logs a nested argument as Python writes it. With its line ends escaped, a text of
+            several lines would not be recognised there as the value to hide, and be in the host's journal.
         type: str
       mode:
         description: Its mode, as a quoted octal number.
@@ -142,6 +142,7 @@ import pwd
 import shlex
 import tempfile
 from pathlib import Path
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -200,7 +201,7 @@ class Writer:
             self.module.fail_json(msg=f"{path}: {error}")
         if new == old:
             return
-        attributes = {"mode": "0644", "owner": "root", "group": "root"}
+        attributes: dict[str, str | None] = {"mode": "0644", "owner": "root", "group": "root"}
         if path.exists():
             mode, owner, group = self._attributes(path)
             attributes = {"mode": mode, "owner": owner, "group": group}
@@ -226,7 +227,9 @@ class Writer:
         try:
             handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         except OSError as error:
-            self.module.fail_json(msg=f"{path} cannot be written: {error.strerror}. Is {path.parent} among directories?")
+            self.module.fail_json(
+                msg=f"{path} cannot be written: {error.strerror}. Is {path.parent} among directories?"
+            )
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)
@@ -252,12 +255,16 @@ class Writer:
             self.module.fail_json(msg=f"{path}: validate must contain %s: {command}")
         code, out, err = self.module.run_command([part.replace("%s", name) for part in shlex.split(command)])
         if code != 0:
-            self.module.fail_json(msg=f"{path}: refused by '{command}' ({code}): {(err or out).strip()}", path=str(path))
+            self.module.fail_json(
+                msg=f"{path}: refused by '{command}' ({code}): {(err or out).strip()}", path=str(path)
+            )
 
     def _set_attributes(self, path: Path, wanted: dict) -> bool:
         if not path.exists():
             return False
-        if self.module.check_mode and not (_known(pwd.getpwnam, wanted["owner"]) and _known(grp.getgrnam, wanted["group"])):
+        if self.module.check_mode and not (
+            _known(pwd.getpwnam, wanted["owner"]) and _known(grp.getgrnam, wanted["group"])
+        ):
             # On an empty machine the user is made by an earlier task, which check mode did not carry out.
             return True
         arguments = self.module.load_file_common_arguments({"path": str(path), **_only_attributes(wanted)})
@@ -289,7 +296,7 @@ def _wanted_attributes(wanted: dict) -> tuple[str, str, str]:
     return f"{int(wanted['mode'], 8):04o}", wanted["owner"], wanted["group"]
 
 
-def _known(lookup, key):
+def _known(lookup: Callable[..., Any], key: Any) -> Any:
     try:
         return lookup(key)
     except KeyError:

@@ -23,8 +23,8 @@ options:
     default: []
   paths:
     description:
-      - Files and directories to remove. What is mounted inside is unmounted first. Of a directory that is itself a mount point
-        only the content is removed.
+      - Files and directories to remove. What is mounted inside is unmounted first. Of a directory that is itself a
+        mount point only the content is removed.
     type: list
     elements: path
     default: []
@@ -68,6 +68,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -162,7 +163,7 @@ class Reset:
             )
 
 
-def _pids_of(name: str):
+def _pids_of(name: str) -> Iterator[int]:
     """PIDs of the processes whose executable is called `name` (the kernel's own name of 15 characters would not do)."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

@@ -65,7 +65,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-values:
+identity:
   description: The contents of the identity's files, by name. Secret.
   returned: success
   type: dict

@@ -53,7 +53,7 @@ options:
     description:
       - What to do with a unit that is older than one of its files.
       - V(report) only returns it and says changed, so that a handler is notified.
-      - V(restart) and V(reload) are for that handler. It does nothing else: O(units[].state) and the like are
+      - V(restart) and V(reload) are for that handler. It does nothing else; O(units[].state) and the like are
         passed over, so that it can be given the same units.
     type: str
     choices: [report, restart, reload]

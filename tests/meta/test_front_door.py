@@ -10,7 +10,6 @@ import itertools
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -67,12 +66,10 @@ def test_up_is_one_run_of_ansible(source: str, fill: str) -> None:
     assert f"mirror_fill={fill}" in shown
 
 
-def test_setup_is_quick_and_silent_when_there_is_nothing_to_do() -> None:
+def test_setup_does_nothing_when_there_is_nothing_to_do() -> None:
     run("scripts/setup")
-    started = time.monotonic()
     again = run("scripts/setup")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
-    assert time.monotonic() - started < 2
 
 
 def test_an_unknown_tier_is_refused() -> None:

@@ -196,6 +196,9 @@ class Steps:
 
     def mark(self) -> None:
         """Record that this host is a complete part of the cluster."""
+        # It holds the token; kubeadm removes it itself when it is not interrupted.
+        with contextlib.suppress(FileNotFoundError):
+            Path(observe.KUBERNETES, "bootstrap-kubelet.conf").unlink()
         if self.params["control_plane"]:
             self.remove_super_admin()
             self.record_applied()
@@ -247,7 +250,7 @@ class Steps:
         after = observe.manifests()
         changed = [name for name in after if after[name] != before.get(name)]
         for name in changed:
-            self.wait_for(name, lambda name=name: self.component_healthy(name, began))  # type: ignore[misc]
+            self.wait_for(name, lambda name=name: self.component_healthy(name, began))
         self.wait_api()
         self.kubeadm_phase("upload-config", "all")
         self.record_applied()

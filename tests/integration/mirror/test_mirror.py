@@ -227,10 +227,8 @@ def tampered(site: Site) -> Iterator[Path]:
 
 
 def test_a_second_fill_changes_nothing(site: Site) -> None:
-    started = time.monotonic()
     again = site.fill(COMPONENTS)
     assert again.code == 0 and again.changed == [], again.output
-    assert time.monotonic() - started < 20
 
 
 def test_everything_in_the_mirror_has_its_digest(site: Site) -> None:

@@ -76,7 +76,9 @@ class Site:
         inventory = self.directory / "site"
         inventory.mkdir(exist_ok=True)
         variables = {"ansible_ssh_executable": str(ssh), "touched": str(self.touched), **self.variables}
-        children = {name: {"hosts": {host: {} for host in hosts}} for name, hosts in self.groups.items()}
+        children: dict[str, Any] = {
+            name: {"hosts": {host: {} for host in hosts}} for name, hosts in self.groups.items()
+        }
         content = {"all": {"children": {"cluster": {"hosts": self.hosts, "vars": variables, "children": children}}}}
         (inventory / "hosts.json").write_text(json.dumps(content))
         (self.directory / "play.yml").write_text(playbook)
@@ -250,20 +252,6 @@ def test_a_good_host_passes_and_its_facts_are_there(site: Site, arguments: tuple
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r'"msg": "\w+-\w+-\w+\."', done.stdout)
     assert "changed=0" in done.stdout
-
-
-def test_the_controllers_cost_for_a_hundred_hosts(site: Site) -> None:
-    site.hosts = {f"worker{number}": {"ansible_host": f"192.0.2.{number}"} for number in range(2, 102)}
-    site.hosts["cp1"] = {"ansible_host": "192.0.2.1"}
-    site.groups["worker"] = list(site.hosts)[:100]
-    site.variables.update(cluster_node_name="{{ inventory_hostname }}", cluster_colour="red")
-    report = site.directory / "reports"
-    site.run(CARAVAN_REPORT_DIRECTORY=str(report))
-    (path,) = report.iterdir()
-    tasks = json.loads(path.read_text())["phases"][0]["tasks"]
-    (seconds,) = [task["seconds"] for task in tasks if task["name"].endswith("Check the inventory")]
-    # 0.6 s on two idle cores; the rest is for a machine that does something else as well.
-    assert seconds < 6
 
 
 # -- the report --------------------------------------------------------------------------------

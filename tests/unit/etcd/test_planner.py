@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._etcd.model import (
@@ -50,7 +51,7 @@ def cluster(*members: Member) -> Cluster:
     return Cluster(CLUSTER_ID, members)
 
 
-def running(name: str, **changes) -> Host:
+def running(name: str, **changes: Any) -> Host:
     host = Host(
         name=name,
         has_data=True,
@@ -63,11 +64,11 @@ def running(name: str, **changes) -> Host:
     return replace(host, **changes)
 
 
-def empty(name: str, **changes) -> Host:
+def empty(name: str, **changes: Any) -> Host:
     return replace(Host(name=name), **changes)
 
 
-def half_made(name: str, **changes) -> Host:
+def half_made(name: str, **changes: Any) -> Host:
     return running(name, record={"state": "bootstrap", "members": WANTED}, **changes)
 
 
@@ -253,7 +254,9 @@ def test_quorum(voters: int, needed: int) -> None:
 )
 def test_removal(down: str, gone: str, allowed: bool) -> None:
     found = cluster(*(member(name, healthy=name not in down) for name in NAMES))
-    assert (reason_against_removal(found, found.by_name(gone)) == "") is allowed
+    member_gone = found.by_name(gone)
+    assert member_gone is not None
+    assert (reason_against_removal(found, member_gone) == "") is allowed
 
 
 def test_the_last_member_stays_and_a_learner_may_always_go() -> None:
@@ -276,7 +279,9 @@ def test_the_last_member_stays_and_a_learner_may_always_go() -> None:
 )
 def test_restart(names: str, down: str, allowed: bool) -> None:
     found = cluster(*(member(name, healthy=name not in down) for name in names))
-    assert (reason_against_restart(found, found.by_name("a")) == "") is allowed
+    first = found.by_name("a")
+    assert first is not None
+    assert (reason_against_restart(found, first) == "") is allowed
 
 
 # --- texts

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 import yaml
@@ -63,7 +64,7 @@ def test_thirty_percent_is_the_limit() -> None:
 
 
 @pytest.mark.parametrize("leaf", [CLIENT, API_SERVER])
-def test_clients_have_no_addresses(leaf) -> None:
+def test_clients_have_no_addresses(leaf: Any) -> None:
     wanted = wanted_of(leaf, "node1", "10.0.0.1", ["etcd.example.org"])
     assert not wanted.names
     assert not wanted.addresses
@@ -89,7 +90,9 @@ def test_an_authority_made_again_from_its_key_still_vouches() -> None:
     first = crypto.authority_certificate(authority_key, "etcd-ca", 3650, NOW)
     _key, certificate = crypto.issue(WANTED, first, authority_key, "ecdsa-p256", 365, NOW)
     again = crypto.authority_certificate(authority_key, "etcd-ca", 3650, NOW + timedelta(days=1))
-    assert crypto.read_leaf(certificate, again, True, True).signed_by_authority
+    leaf = crypto.read_leaf(certificate, again, True, True)
+    assert leaf is not None
+    assert leaf.signed_by_authority
 
 
 def test_a_certificate_does_not_outlive_its_authority() -> None:
