@@ -90,7 +90,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._kubeadm import observe
+from ..module_utils._kubeadm import observe, planner
 from ..module_utils._kubeadm.errors import KubeadmError
 from ..module_utils._kubeadm.steps import Steps, locked
 
@@ -118,10 +118,9 @@ def main() -> None:
     try:
         state = observe.local(module.run_command, params["control_plane"], params["config_files"])
         if state["complete"]:
-            if state["kubelet"]["stale"] or not state["kubelet"]["active"]:
-                steps.append("restart_kubelet")
-            if state["control_plane_drift"] or (params["control_plane"] and params["force"] and module.check_mode):
-                steps.append("render_control_plane")
+            steps = planner.plan_reconcile(
+                state, bool(params["control_plane"] and params["force"] and module.check_mode)
+            )
         if steps and not module.check_mode:
             with locked(300):
                 Steps(module.run_command, params).perform(steps)

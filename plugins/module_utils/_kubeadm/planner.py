@@ -154,3 +154,15 @@ def control_plane_drift(state: Mapping[str, Any]) -> bool:
     if not state["complete"]:
         return False
     return applied.get("inputs") != state["inputs"] or applied.get("manifests") != state["manifests"]
+
+
+def plan_reconcile(state: Mapping[str, Any], forced: bool = False) -> list[str]:
+    """Return the steps that bring a complete node to its changed configuration, in order.
+
+    A kubelet that was only just started can hang for minutes over the volumes of a static pod that changes at that
+    moment, so it is restarted after the static pods, except when it does not run and nothing would move without it.
+    """
+    render = ["render_control_plane"] if state["control_plane_drift"] or forced else []
+    if not state["kubelet"]["active"]:
+        return ["restart_kubelet", *render]
+    return [*render, *(["restart_kubelet"] if state["kubelet"]["stale"] else [])]

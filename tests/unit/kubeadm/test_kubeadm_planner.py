@@ -196,3 +196,21 @@ def test_drift_is_a_difference_of_inputs_or_of_manifests() -> None:
     assert planner.control_plane_drift({**member(applied=applied), "inputs": "b"})
     assert planner.control_plane_drift({**member(applied=applied), "inputs": "a", "manifests": {**ALL, "x": "y"}})
     assert not planner.control_plane_drift({**state(applied=applied), "inputs": "b"})
+
+
+@pytest.mark.parametrize(
+    ("active", "stale", "drift", "steps"),
+    [
+        (True, False, False, []),
+        (True, True, False, ["restart_kubelet"]),
+        (True, True, True, ["render_control_plane", "restart_kubelet"]),
+        (False, False, True, ["restart_kubelet", "render_control_plane"]),
+    ],
+)
+def test_steps_of_reconcile(active: bool, stale: bool, drift: bool, steps: list[str]) -> None:
+    kubelet = {"active": active, "stale": stale}
+    assert planner.plan_reconcile({**member(), "kubelet": kubelet, "control_plane_drift": drift}) == steps
+
+
+def test_check_mode_foresees_what_the_files_on_disk_do_not_show_yet() -> None:
+    assert planner.plan_reconcile({**member(), "control_plane_drift": False}, forced=True) == ["render_control_plane"]
