@@ -63,7 +63,8 @@ class Api:
         self, method: str, path: str, body: Any = None, content_type: str = "application/json", query: str = ""
     ) -> Any:
         """Return the decoded answer, or raise ApiError. A connection the server closed meanwhile is opened again."""
-        payload = None if body is None else json.dumps(body).encode()
+        # A text is YAML already, which the API takes for a server-side apply.
+        payload = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
         headers = {"Accept": "application/json", "User-Agent": "caravan"}
         if payload is not None:
             headers["Content-Type"] = content_type

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from . import api, config, observe, planner, systemd, tokens
 from .errors import KubeadmError
 
 KUBEADM = "/usr/local/bin/kubeadm"
+KUBE_PROXY_CONFIG = "/api/v1/namespaces/kube-system/configmaps/kube-proxy"
+KUBE_PROXY_PODS = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
 LOCK = "/run/caravan-kubeadm.lock"
 
 # What kubeadm makes itself and makes again when it is missing. CAs, the service-account key and the client certificate
@@ -79,6 +82,11 @@ def redact(text: str, secrets: list[str]) -> str:
         if secret:
             text = text.replace(secret, "********")
     return text
+
+
+def is_config_map(manifest: str) -> bool:
+    """Say whether a YAML document is a ConfigMap, without a YAML library. Pure."""
+    return re.search(r"^kind: ConfigMap$", manifest, re.MULTILINE) is not None
 
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -253,12 +261,29 @@ class Steps:
             self.wait_for(name, lambda name=name: self.component_healthy(name, began))
         self.wait_api()
         self.kubeadm_phase("upload-config", "all")
+        self.apply_kube_proxy()
         self.record_applied()
 
     def kubeadm_phase(self, *phase: str) -> None:
         """Run one phase of kubeadm init."""
         argv = [KUBEADM, "init", "phase", *phase, "--config", self.params["config"]]
         self.command(argv, "kubeadm init phase " + " ".join(phase))
+
+    def apply_kube_proxy(self) -> None:
+        """Apply kube-proxy's configuration; its pods read it when they start, so a change starts them anew, rolling."""
+        argv = [KUBEADM, "init", "phase", "addon", "kube-proxy", "--config", self.params["config"], "--print-manifest"]
+        printed = self.command(argv, "kubeadm init phase addon kube-proxy --print-manifest")
+        documents = [text for text in re.split(r"^---$", printed, flags=re.MULTILINE) if is_config_map(text)]
+        if not documents:
+            raise KubeadmError("kubeadm printed no ConfigMap of kube-proxy")
+        client = self.client()
+        before = (client.get_or_none(KUBE_PROXY_CONFIG) or {}).get("data")
+        query = f"fieldManager={api.FIELD_MANAGER}&force=true"
+        after = client.request("PATCH", KUBE_PROXY_CONFIG, documents[0], api.APPLY_PATCH, query)["data"]
+        if after != before:
+            digest = hashlib.sha256(json.dumps(after, sort_keys=True).encode()).hexdigest()
+            template = {"metadata": {"annotations": {"caravan.cluster/config": digest}}}
+            client.request("PATCH", KUBE_PROXY_PODS, {"spec": {"template": template}}, api.MERGE_PATCH)
 
     def component_healthy(self, name: str, began: float) -> str | None:
         """Return None when a component was started after `began` and serves, else what is wrong."""
