@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .errors import KubeadmError
+
 INIT = "init"
 RESUME_INIT = "resume_init"
 JOIN = "join"
@@ -38,6 +40,8 @@ RESUME_IGNORED = (
 
 def ignored_errors(extra: list[str], port: int, resume: bool) -> list[str]:
     """Return the sorted names of the preflight errors kubeadm is told to ignore."""
+    if any(name.lower() == "all" for name in extra):
+        raise KubeadmError("ignore_preflight_errors: name the errors to ignore; 'all' would hide the next one, too.")
     names = set(extra) | {f"Port-{port}"} | set(ALWAYS_IGNORED)
     if resume:
         names |= set(RESUME_IGNORED)

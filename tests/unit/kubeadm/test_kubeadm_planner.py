@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._kubeadm import planner
+from ansible_collections.caravan.cluster.plugins.module_utils._kubeadm.errors import KubeadmError
 
 ALL = dict.fromkeys(planner.CONTROL_PLANE_MANIFESTS, "sha")
 
@@ -188,6 +189,8 @@ def test_ignored_errors_are_named() -> None:
     assert "SystemVerification" in resumed
     assert "Port-10250" in resumed
     assert "all" not in resumed
+    with pytest.raises(KubeadmError, match="name the errors"):
+        planner.ignored_errors(["ALL"], 6443, resume=False)
 
 
 def test_drift_is_a_difference_of_inputs_or_of_manifests() -> None:
