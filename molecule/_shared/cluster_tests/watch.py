@@ -123,6 +123,10 @@ class Connections:
         )
         self._buffer = buffer
         self._socket.bind((self.interface, 0))
+        # Without it a bridge hands up only what is for this machine, not what it carries from one node to another.
+        sol_packet, add_membership, promiscuous = 263, 1, 1
+        request = struct.pack("iHH8s", socket.if_nametoindex(self.interface), promiscuous, 0, b"")
+        self._socket.setsockopt(sol_packet, add_membership, request)
         self._socket.settimeout(0.2)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="packets", daemon=True)
