@@ -122,6 +122,27 @@ class Playbooks:
 
 
 def _kill_group(group: int) -> None:
-    """Kill a process group that this module started (its leader's pid is its id)."""
+    """Kill a process group that this module started (its leader's pid is its id), and its leader's descendants.
+
+    Ansible's workers have sessions of their own. One that was about to answer when its parent died would wait for ever.
+    """
+    descendants = _descendants(group)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
+    for pid in descendants:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(root: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in parentheses may hold spaces; the parent is the second field after it.
+            children.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found: list[int] = []
+    level = [root]
+    while level:
+        level = [child for parent in level for child in children.get(parent, [])]
+        found += level
+    return found
