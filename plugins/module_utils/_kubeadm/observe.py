@@ -17,6 +17,7 @@ from .errors import KubeadmError
 
 KUBERNETES = "/etc/kubernetes"
 STATE = "/etc/caravan"
+KUBELET = "/var/lib/kubelet"
 KUBELET_INPUTS = [
     "/usr/local/bin/kubelet",
     "/etc/systemd/system/kubelet.service",

@@ -23,7 +23,9 @@ from .errors import KubeadmError
 KUBEADM = "/usr/local/bin/kubeadm"
 KUBE_PROXY_CONFIG = "/api/v1/namespaces/kube-system/configmaps/kube-proxy"
 KUBE_PROXY_PODS = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
-LOCK = "/run/caravan-kubeadm.lock"
+# Memory, not a disk.
+RUN = "/run"
+LOCK_NAME = "caravan-kubeadm.lock"
 
 # What kubeadm makes itself and makes again when it is missing. CAs, the service-account key and the client certificate
 # for etcd are the cluster's identity and are never touched.
@@ -59,7 +61,8 @@ def write_file(path: Path, content: str, mode: int = 0o600) -> None:
 def locked(timeout: float) -> Iterator[None]:
     """Hold the one lock of this host, so that the kubeadm of a run that was cut off is waited for, not raced."""
     deadline = time.monotonic() + timeout
-    with Path(LOCK).open("w") as stream:
+    lock = Path(RUN, LOCK_NAME)
+    with lock.open("w") as stream:
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,12 +70,11 @@ def locked(timeout: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise KubeadmError(
-                        f"Another run of kubeadm has held {LOCK} for {timeout} s. See: fuser -v {LOCK}"
+                        f"Another run of kubeadm has held {lock} for {timeout} s. See: fuser -v {lock}"
                     ) from None
                 time.sleep(0.3)
-        for leftover in Path("/run").glob("caravan-kubeadm-*"):
-            if str(leftover) != LOCK:
-                leftover.unlink()
+        for leftover in Path(RUN).glob("caravan-kubeadm-*"):
+            leftover.unlink()
         yield
 
 
@@ -139,7 +141,7 @@ class Steps:
         for name in LEAF_FILES:
             with contextlib.suppress(FileNotFoundError):
                 Path(observe.KUBERNETES, name).unlink()
-        for path in Path("/var/lib/kubelet/pki").glob("*"):
+        for path in Path(observe.KUBELET, "pki").glob("*"):
             path.unlink()
 
     def reset(self) -> None:
@@ -311,7 +313,7 @@ class Steps:
 @contextlib.contextmanager
 def memory_file(content: str) -> Iterator[str]:
     """Give `content` as a 0600 file on tmpfs; the name lets the next run remove what a killed one left."""
-    descriptor, path = tempfile.mkstemp(prefix="caravan-kubeadm-", dir="/run")
+    descriptor, path = tempfile.mkstemp(prefix="caravan-kubeadm-", dir=RUN)
     try:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(content)
