@@ -140,10 +140,12 @@ def config_map_writer(api: Api, *, timeout: float = 1) -> Callable[[str], None]:
 
 
 def prepare(api: Api) -> None:
-    """Make the prober's namespace."""
+    """Make the prober's namespace, and have nothing in it."""
     answer = api.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     if answer.status not in (201, 409):
         raise RuntimeError(f"namespace {NAMESPACE}: {answer.status} {answer.body[:300]}")
+    if answer.status == 409:
+        clean(api)
 
 
 def written(api: Api) -> set[str]:
@@ -153,4 +155,6 @@ def written(api: Api) -> set[str]:
 
 def clean(api: Api) -> None:
     """Remove all writes."""
-    api.delete(_CONFIGMAPS)
+    answer = api.request("DELETE", _CONFIGMAPS, timeout=60)
+    if answer.status != 200:
+        raise RuntimeError(f"removal of the writes: {answer.status} {answer.body[:300]}")

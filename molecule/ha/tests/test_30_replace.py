@@ -26,7 +26,7 @@ def test_replaced_with_one_command(cluster: Cluster, name: str) -> None:
     cluster.machines.destroy(name)
     cluster.nodes.forget(name)
     cluster.playbooks.run("provision").succeeded()
-    with Prober(prober.config_map_writer(api), prefix=f"replace-{name}") as watch:
+    with Prober(prober.config_map_writer(api), prefix=f"replace-{name}", rate=10) as watch:
         run = cluster.playbooks.run("replace_node", arguments=("-e", f"replace_node={name}"))
     run.succeeded()
     cluster.wait_healthy(f"after {name} was replaced", timeout=60)
