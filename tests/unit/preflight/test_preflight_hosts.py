@@ -168,6 +168,11 @@ def change(path: str, value: Any) -> Any:
             "1.35 first; change cluster_kubernetes_version",
         ),
         (
+            change("kubernetes|record", {**RECORD, "kubernetes_version": "1.35.4"}),
+            "worker1: Kubernetes 1.35.4 is installed and 1.36.3 is asked for, an upgrade; wanted 1.35.4: "
+            "site.yml upgrades no live cluster; change cluster_kubernetes_version",
+        ),
+        (
             change("kubernetes|record", {**RECORD, "kubernetes_version": "1.37.1"}),
             "worker1: Kubernetes 1.37.1 is installed and 1.36.3 is asked for, a downgrade; wanted at least 1.37.1: "
             "Kubernetes cannot "
@@ -228,7 +233,6 @@ def test_the_largest_of_a_hosts_roles_decides() -> None:
         (change("listeners", [{"port": 22, "address": "::", "process": "sshd"}]), {}),
         (change("clock", {"offset": 1.5, "error": 0.8}), {}),
         (change("clock", {"offset": 3.0, "error": 0.1}), {"preflight_clock_skew_seconds": 5}),
-        (change("kubernetes|record", {**RECORD, "kubernetes_version": "1.35.4"}), {}),
     ],
 )
 def test_what_is_allowed_passes(changed: Any, settings: dict[str, Any]) -> None:
