@@ -186,7 +186,7 @@ def check_installed(host: str, probe: Probe, settings: Settings) -> Iterator[Pro
             why = f"{installed[0]}.{installed[1]} or {installed[0]}.{installed[1] + 1} first"
             yield Problem(host, f"{seen}more than one minor version apart", why, "cluster_kubernetes_version")
         elif wanted > installed:
-            # It would restart kubelets with the new version before any API server has it, which Kubernetes does not allow.
+            # Kubelets would restart with the new version before any API server has it, which Kubernetes does not allow.
             why = f"{dotted(installed)}: site.yml upgrades no live cluster"
             yield Problem(host, f"{seen}an upgrade", why, "cluster_kubernetes_version")
 
