@@ -16,6 +16,14 @@ _FIELD = re.compile(
 )
 
 
+# Secrets by their shape, among them such that are gone by the time one looks for them.
+_SHAPES = {
+    "a bootstrap token": re.compile(r"(?<![\w.-])[a-z0-9]{6}\.[a-z0-9]{16}(?![\w.-])"),
+    "a service account's token": re.compile(r"eyJ[\w-]{20,}\.eyJ[\w-]{20,}\.[\w-]{20,}"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:\\n|\s)+[A-Za-z0-9+/]{16}"),
+}
+
+
 @dataclass(frozen=True)
 class Needle:
     """A piece of a secret. `source` names the file it is from; the value stays out of every message."""
@@ -56,6 +64,16 @@ def leaks(places: Mapping[str, str], wanted: Iterable[Needle]) -> list[str]:
             for place, content in places.items()
             if needle.value in content
         }
+    )
+
+
+def shapes(places: Mapping[str, str]) -> list[str]:
+    """Return `place: what` for everything that looks like a secret, whosever it may be."""
+    return sorted(
+        f"{place}: holds {what}"
+        for place, text in places.items()
+        for what, shape in _SHAPES.items()
+        if shape.search(text)
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cluster_tests.cluster import Cluster
 from cluster_tests.evidence import Evidence
-from cluster_tests.secrets import COLLECT_SCRIPT, SEARCH_SCRIPT, Needle, leaks, needles
+from cluster_tests.secrets import COLLECT_SCRIPT, SEARCH_SCRIPT, Needle, leaks, needles, shapes
 from cluster_tests.state import differences, snapshot
 from cluster_tests.watch import CommandLines, Connections
 
@@ -81,6 +81,7 @@ class TestNoSecretIsSeen:
         assert any(name.endswith(".processes") and content for name, content in texts.items())
         assert any(name.endswith(".output") and "TASK [" in content for name, content in texts.items())
         assert leaks(texts, secrets) == []
+        assert shapes(texts) == []
 
     def test_in_reports_and_other_files_of_the_controller(self, cluster: Cluster, secrets: set[Needle]) -> None:
         work = cluster.work_directory
@@ -102,6 +103,7 @@ class TestNoSecretIsSeen:
     def test_in_the_journal(self, cluster: Cluster, secrets: set[Needle], node: str) -> None:
         journal = cluster.nodes.run(node, ["journalctl", "--no-pager", "--output=cat"], timeout=60).stdout
         assert leaks({f"journal of {node}": journal}, secrets) == []
+        assert shapes({f"journal of {node}": journal}) == []
 
 
 class TestTampering:

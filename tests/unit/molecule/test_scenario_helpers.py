@@ -17,7 +17,7 @@ from cluster_tests.inventory import MissingVariableError, load
 from cluster_tests.machines import partition_rules
 from cluster_tests.playbooks import changed_tasks
 from cluster_tests.prober import Probe, Prober, Record, longest_gap
-from cluster_tests.secrets import Needle, leaks, needles
+from cluster_tests.secrets import Needle, leaks, needles, shapes
 from cluster_tests.waiting import StillWaitingError, wait_until
 from cluster_tests.watch import Packet, parse_packet
 
@@ -108,6 +108,18 @@ class TestSecrets:
 
     def test_a_certificate_is_no_secret(self) -> None:
         assert needles("/c", KEY.replace("PRIVATE KEY", "CERTIFICATE")) == set()
+
+    @pytest.mark.parametrize(
+        ("text", "seen"),
+        [
+            ("kubeadm join --token abcdef.0123456789abcdef now", ["log: holds a bootstrap token"]),
+            ("key: -----BEGIN EC PRIVATE KEY-----\\nMHcCAQEEIGkeyMaterial", ["log: holds a private key"]),
+            (f"Bearer eyJ{'a' * 30}.eyJ{'b' * 30}.{'c' * 40}", ["log: holds a service account's token"]),
+            ("k8s-app.kubernetes.io ansible-tmp-1795250180.6325524-23391 v1.36.3 -----BEGIN PRIVATE KEY-----", []),
+        ],
+    )
+    def test_secrets_are_known_by_their_shape(self, text: str, seen: list[str]) -> None:
+        assert shapes({"log": text}) == seen
 
     def test_a_needle_does_not_show_its_value(self) -> None:
         assert "hunter22" not in repr(Needle("/f", "hunter22"))

@@ -1,0 +1,49 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Molecule only warns of a scenario without tests. Here it is an error."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+MOLECULE = Path(__file__).resolve().parents[2] / "molecule"
+SCENARIOS = sorted(path.parent for path in MOLECULE.glob("*/molecule.yml"))
+TEST = re.compile(r"^ *def test_", re.MULTILINE)
+
+
+def verified(scenario: Path) -> list[str]:
+    """The folders of tests in a scenario's sequence, in order."""
+    steps = yaml.safe_load((scenario / "molecule.yml").read_text())["scenario"]["test_sequence"]
+    words = [step.split() for step in steps]
+    return [folder for verb, *folders in words if verb == "verify" for folder in folders or ["tests"]]
+
+
+def test_there_are_the_scenarios_of_the_design() -> None:
+    assert {"default", "ha"} <= {scenario.name for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+def test_every_step_of_verification_has_tests(scenario: Path) -> None:
+    folders = verified(scenario)
+    assert folders, "nothing is verified"
+    for folder in folders:
+        files = sorted((scenario / folder).glob("test_*.py"))
+        assert files, f"{folder} holds no tests"
+        assert [file.name for file in files if not TEST.search(file.read_text())] == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+def test_no_test_is_left_out(scenario: Path) -> None:
+    folders = {path.parent.name for path in scenario.glob("*/test_*.py")}
+    assert folders == set(verified(scenario))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+def test_idempotence_is_part_of_the_sequence(scenario: Path) -> None:
+    steps = yaml.safe_load((scenario / "molecule.yml").read_text())["scenario"]["test_sequence"]
+    assert steps.index("converge") < steps.index("idempotence") < steps.index("verify")
