@@ -9,6 +9,7 @@ The controller does all of its work (templates, arguments, packing modules, judg
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure
@@ -36,6 +37,7 @@ extends_documentation_fragment:
   - connection_pipelining
 """
 
+CLOCK = re.compile(r'"clock": \{[^{}]*\}')
 MODULE = re.compile(rb"module_fqn='(?P<name>[\w.]+)'")
 
 
@@ -59,6 +61,9 @@ class Connection(ConnectionBase):
             raise AnsibleConnectionFailure(f"no answer of {name} was recorded in {path.parent}") from error
         for recorded, own in self.get_option("names").items():
             answer = answer.replace(recorded, own)
+        # Of all that a host says, only its clock may not be as old as the recording.
+        now = time.time()
+        answer = CLOCK.sub(f'"clock": {{"start": {now}, "end": {now}}}', answer)
         return 0, answer.encode(), b""
 
     def put_file(self, in_path: str, out_path: str) -> None:
