@@ -8,8 +8,12 @@ The controller does all of its work (templates, arguments, packing modules, judg
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import json
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure
@@ -37,8 +41,24 @@ extends_documentation_fragment:
   - connection_pipelining
 """
 
+PARAMETERS = re.compile(rb"params=(?P<literal>'(?:[^'\\]|\\.)*')")
 CLOCK = re.compile(r'"clock": \{[^{}]*\}')
 MODULE = re.compile(rb"module_fqn='(?P<name>[\w.]+)'")
+
+
+def identify(payload: bytes, names: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return a packed module's name and a digest of its arguments, or None where the payload is no module.
+
+    `names` maps what is a host's own to what stands for it in all digests.
+    """
+    module, parameters = MODULE.search(payload), PARAMETERS.search(payload)
+    if module is None or parameters is None:
+        return None
+    arguments = json.loads(ast.literal_eval(parameters["literal"].decode()))["ANSIBLE_MODULE_ARGS"]
+    text = json.dumps({key: value for key, value in arguments.items() if not key.startswith("_")}, sort_keys=True)
+    for own, common in names.items():
+        text = text.replace(own, common)
+    return module["name"].decode(), hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Connection(ConnectionBase):
@@ -50,16 +70,16 @@ class Connection(ConnectionBase):
         return self
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        match = MODULE.search(in_data or b"")
-        if match is None:
+        names = self.get_option("names")
+        found = identify(in_data or b"", {own: recorded for recorded, own in names.items()})
+        if found is None:
             return 0, b"", b""
-        name = match["name"].decode()
-        path = Path(self.get_option("recorded")) / f"{name}.json"
-        try:
-            answer = path.read_text()
-        except FileNotFoundError as error:
-            raise AnsibleConnectionFailure(f"no answer of {name} was recorded in {path.parent}") from error
-        for recorded, own in self.get_option("names").items():
+        # The answer to these very arguments, or else to others: simulated hosts have what the recorded one has.
+        answers = sorted(Path(self.get_option("recorded")).glob(f"{found[0]}-*.json"))
+        if not answers:
+            raise AnsibleConnectionFailure(f"no answer of {found[0]} was recorded")
+        answer = next((path for path in answers if found[1] in path.name), answers[0]).read_text()
+        for recorded, own in names.items():
             answer = answer.replace(recorded, own)
         # Of all that a host says, only its clock may not be as old as the recording.
         now = time.time()
