@@ -116,6 +116,11 @@ state:
       description: Labels and taints of the cluster's nodes, by name, where the API answers.
       type: dict
       sample: {worker1: {labels: {}, taints: []}}
+    tokens:
+      description: Names of the Secrets of tokens that a run which did not end has left.
+      type: list
+      elements: str
+      sample: []
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from . import api, etcd, kubeconfig, nodes, planner, systemd, users
+from . import api, etcd, kubeconfig, nodes, planner, systemd, tokens, users
 from .errors import KubeadmError
 
 KUBERNETES = "/etc/kubernetes"
@@ -121,6 +121,7 @@ def local(run: systemd.Run, control_plane: bool, inputs: list[str]) -> dict[str,
         "nodes": None,
         "declared": {},
         "objects_missing": [],
+        "tokens": [],
     }
     state["ca_sha256"] = ca_sha256()
     # A marker alone is not enough: a machine whose kubelet credentials are gone has to join again.
@@ -149,7 +150,7 @@ def wait_ready(
 
 
 def cluster(state: dict[str, Any], address: str, port: int, objects: list[dict[str, Any]]) -> None:
-    """Add what the API of this host says about the cluster: its nodes, what is declared of them, missing objects."""
+    """Add what the API of this host says about the cluster: its nodes, what is declared of them, missing objects, tokens."""
     client = api.from_kubeconfig(KUBERNETES + "/admin.conf", address, port)
     listed = client.request("GET", "/api/v1/nodes")
     state["nodes"] = {
@@ -161,6 +162,7 @@ def cluster(state: dict[str, Any], address: str, port: int, objects: list[dict[s
     }
     declared = client.get_or_none(f"/api/v1/namespaces/{nodes.DECLARED_NAMESPACE}/configmaps/{nodes.DECLARED_NAME}")
     state["declared"] = (declared or {}).get("data") or {}
+    state["tokens"] = tokens.listed(client)
     state["objects_missing"] = [
         "{}/{}".format(item["kind"], item["metadata"]["name"])
         for item in objects

@@ -51,16 +51,23 @@ def create(client: Api, ttl_seconds: int) -> str:
     return token
 
 
+def listed(client: Api) -> list[str]:
+    """Return the names of the Secrets of every token Caravan made and did not remove."""
+    answer = client.request("GET", PATH, query="fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken")
+    wanted = base64.b64encode(DESCRIPTION.encode()).decode()
+    return [
+        item["metadata"]["name"]
+        for item in answer["items"]
+        if (item.get("data") or {}).get("description") == wanted
+    ]
+
+
 def remove_all(client: Api) -> int:
     """Remove every token Caravan made, also one a killed run left; return how many there were."""
-    listed = client.request("GET", PATH, query="fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken")
-    wanted = base64.b64encode(DESCRIPTION.encode()).decode()
     removed = 0
-    for item in listed["items"]:
-        if (item.get("data") or {}).get("description") != wanted:
-            continue
+    for name in listed(client):
         try:
-            client.request("DELETE", PATH + "/" + item["metadata"]["name"])
+            client.request("DELETE", PATH + "/" + name)
             removed += 1
         except ApiError as error:
             if error.status != 404:
