@@ -21,7 +21,7 @@ export PWD := $(CURDIR)
 name = $(notdir $(patsubst %/,%,$(INVENTORY)))
 fill = $(if $(filter upstream,$(SOURCE)),download,build)
 
-.PHONY: help setup check-arguments up down lock test test-unit test-meta test-lint test-integration test-molecule
+.PHONY: help setup check-arguments up down lock pin test test-unit test-meta test-lint test-integration test-molecule
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ down: check-arguments ## Remove the machines of INVENTORY, with all they hold
 
 lock: setup ## Write requirements/*.txt anew from requirements/*.in
 	@scripts/lock
+
+pin: setup ## Record upstream's published checksums in the catalogue (needs upstream)
+	@scripts/pin
 
 test: setup ## All tests
 	@scripts/test unit meta lint integration molecule

@@ -104,15 +104,21 @@ def versions(catalogue: Catalogue, component: str) -> list[str]:
 
 def file_url(catalogue: Catalogue, name: str, version: str, arch: str) -> str:
     """Where upstream publishes a file."""
-    entry = catalogue[_component_of(catalogue, "files", name)]
-    return expand(entry["files"][name]["url"], version, arch)
+    definition = catalogue[_component_of(catalogue, "files", name)]["files"][name]
+    return expand(definition["url"], version, _spelled(definition, arch))
 
 
 def file_members(catalogue: Catalogue, name: str, version: str, arch: str) -> dict[str, str] | None:
     definition = catalogue[_component_of(catalogue, "files", name)]["files"][name]
     if "members" not in definition:
         return None
-    return {expand(path, version, arch): program for path, program in definition["members"].items()}
+    spelled = _spelled(definition, arch)
+    return {expand(path, version, spelled): program for path, program in definition["members"].items()}
+
+
+def _spelled(definition: Mapping[str, Any], arch: str) -> str:
+    """An architecture as the names of this upstream's files have it."""
+    return str(definition.get("architectures", {}).get(arch, arch))
 
 
 def image_reference(catalogue: Catalogue, name: str, version: str) -> str:
@@ -143,7 +149,7 @@ def upstream_sha256(catalogue: Catalogue, name: str, version: str, arch: str) ->
     if not known:
         raise ArtifactError(
             f"no upstream sha256 is recorded for {name} {version} ({arch}), so nothing fetched from upstream could be"
-            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml, or set artifacts_source: mirror"
+            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml (scripts/pin does), or set artifacts_source: mirror"
         )
     return str(known)
 
@@ -154,7 +160,7 @@ def upstream_digest(catalogue: Catalogue, name: str, version: str) -> str:
     if not known:
         raise ArtifactError(
             f"no upstream digest is recorded for the image {name} {version}, so nothing fetched from upstream could be"
-            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml, or set artifacts_source: mirror"
+            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml (scripts/pin does), or set artifacts_source: mirror"
         )
     return str(known)
 
