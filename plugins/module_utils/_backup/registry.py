@@ -1,0 +1,106 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How an API server lays its objects out in etcd. Pure.
+
+    /registry/pods/<namespace>/<name>                    a built-in resource
+    /registry/services/specs/<namespace>/<name>          services, and their endpoints, have two words
+    /registry/<group>/<resource>/<namespace>/<name>      custom resources, and a few built-in ones
+
+A value is Protobuf (`k8s`, a zero byte, then a message that wraps the object) or JSON; encrypted ones have a prefix
+(see `secretbox`). Source: the package `k8s.io/apiserver/pkg/storage/etcd3` and `k8s.io/apimachinery/pkg/runtime`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .errors import BackupError
+
+ROOT = "/registry"
+# All keys that are not an API server's, together: there can be any number of them.
+OTHER = "other"
+PROTOBUF = b"k8s\x00"
+
+# Field numbers of the messages runtime.Unknown and v1.ConfigMap, and of an entry of a map.
+_UNKNOWN_RAW = 2
+_CONFIG_MAP_DATA = 2
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def resource_of(key: str) -> str:
+    """Return the resource of a key, `/registry/pods`; all keys outside of the registry are `other`."""
+    words = key.split("/")
+    if words[:2] != ["", ROOT[1:]] or len(words) < 3:
+        return OTHER
+    two = "." in words[2] or words[2] == "services"
+    return "/".join(words[: 4 if two else 3])
+
+
+def count(keys: Iterable[str]) -> dict[str, int]:
+    """Return how many keys there are of each resource, sorted: {"/registry/pods": 12}."""
+    return dict(sorted(Counter(resource_of(key) for key in keys).items()))
+
+
+def is_object(value: bytes) -> bool:
+    """Whether this is an object in the clear: Protobuf or JSON."""
+    return value.startswith((PROTOBUF, b"{"))
+
+
+def config_map_data(value: bytes) -> dict[str, str]:
+    """Return the texts in a ConfigMap. BackupError when it is none."""
+    if value.startswith(b"{"):
+        try:
+            document: Any = json.loads(value)
+        except ValueError as error:
+            raise BackupError(f"an object is not the JSON it looks like: {error}") from error
+        data = document.get("data") or {}
+        return {str(key): str(text) for key, text in data.items()}
+    if not value.startswith(PROTOBUF):
+        raise BackupError("an object is neither Protobuf nor JSON: it may be encrypted")
+    data = {}
+    for number, raw in _fields(value[len(PROTOBUF) :]):
+        if number != _UNKNOWN_RAW:
+            continue
+        for inner, entry in _fields(raw):
+            if inner == _CONFIG_MAP_DATA:
+                pair = dict(_fields(entry))
+                data[pair.get(_ENTRY_KEY, b"").decode()] = pair.get(_ENTRY_VALUE, b"").decode()
+    return data
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields of a Protobuf message that have a length: texts, bytes, messages. Numbers are passed over."""
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        kind = tag & 7
+        if kind == _VARINT:
+            _, position = _varint(message, position)
+        elif kind in (_FIXED64, _FIXED32):
+            position += 8 if kind == _FIXED64 else 4
+        elif kind == _BYTES:
+            length, position = _varint(message, position)
+            yield tag >> 3, message[position : position + length]
+            position += length
+        else:
+            raise BackupError(f"an object is not the Protobuf it looks like: wire type {kind}")
+        if position > len(message):
+            raise BackupError("an object is not the Protobuf it looks like: it ends too early")
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """(number, position after it)"""
+    number = shift = 0
+    while position < len(message) and shift < 64:
+        byte = message[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, position
+        shift += 7
+    raise BackupError("an object is not the Protobuf it looks like: it ends too early")
