@@ -20,14 +20,6 @@ options:
     description: Whether the host is a control-plane host.
     type: bool
     default: false
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
   config_files:
     description: What the static pods are made from; a difference to the last application is reported as drift.
     type: list
@@ -73,6 +65,7 @@ options:
         required: true
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
 attributes:
   check_mode:
     support: full
@@ -125,14 +118,14 @@ state:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._kubeadm import arguments
 from ..module_utils._kubeadm.observe import observe
 
 
 def argument_spec() -> dict:
     return {
+        **arguments.API,
         "control_plane": {"type": "bool", "default": False},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
         "config_files": {"type": "list", "elements": "path", "default": []},
         "objects": {"type": "list", "elements": "dict", "default": []},
         "units": {"type": "dict", "default": {}},

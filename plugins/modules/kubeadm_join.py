@@ -38,14 +38,6 @@ options:
     description: The name of the node.
     type: str
     required: true
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
   labels:
     description: Labels the kubelet registers itself with. Not those it may not give itself.
     type: dict
@@ -66,39 +58,11 @@ options:
     description: The C(timeouts) of kubeadm's configuration.
     type: dict
     default: {}
-  config_files:
-    description: What the static pods are made from; recorded so that a later difference is found.
-    type: list
-    elements: path
-    default: []
-  cert_sans:
-    description: The names in the API server's certificate, recorded so that a later difference is found.
-    type: list
-    elements: str
-    default: []
-  cluster:
-    description:
-      - What is written to C(/etc/caravan/cluster.json) when all is done. The file is the mark of a complete
-        node.
-    type: dict
-    required: true
-  ignore_preflight_errors:
-    description:
-      - Names of preflight errors of kubeadm that are ignored. The port of the API, which the node's load balancer
-        holds, and what an interrupted run of kubeadm itself left behind need not be named.
-    type: list
-    elements: str
-    default: []
-  api_timeout:
-    description: How long to wait, in seconds, for this host's API server.
-    type: int
-    default: 240
-  lock_timeout:
-    description: How long to wait, in seconds, for the kubeadm of an earlier run that was cut off from its controller.
-    type: int
-    default: 300
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
+  - caravan.cluster.kubeadm.static_pods
+  - caravan.cluster.kubeadm.node
 attributes:
   check_mode:
     support: full
@@ -133,41 +97,31 @@ elapsed_seconds:
   sample: 6.8
 """
 
-import time
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._kubeadm import observe, planner
-from ..module_utils._kubeadm.errors import KubeadmError
-from ..module_utils._kubeadm.steps import Steps, locked
+from ..module_utils._kubeadm import arguments, observe, planner
 
 
 def argument_spec() -> dict:
     return {
+        **arguments.API,
+        **arguments.STATIC_PODS,
+        **arguments.NODE,
         "control_plane": {"type": "bool", "default": False},
         "endpoint": {"type": "str", "required": True},
         "token": {"type": "str", "required": True, "no_log": True},
         "ca_pem": {"type": "str", "required": True},
         "node_name": {"type": "str", "required": True},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
         "labels": {"type": "dict", "default": {}},
         "taints": {"type": "list", "elements": "dict", "default": []},
         "cri_socket": {"type": "str", "default": "unix:///run/containerd/containerd.sock"},
         "patches": {"type": "path"},
         "timeouts": {"type": "dict", "default": {}},
-        "config_files": {"type": "list", "elements": "path", "default": []},
-        "cert_sans": {"type": "list", "elements": "str", "default": []},
-        "cluster": {"type": "dict", "required": True},
-        "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
-        "api_timeout": {"type": "int", "default": 240},
-        "lock_timeout": {"type": "int", "default": 300},
     }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    began = time.monotonic()
     params = module.params
     control_plane = params["control_plane"]
 
@@ -176,17 +130,7 @@ def main() -> None:
             observe.local(module.run_command, control_plane, params["config_files"]), control_plane
         )
 
-    try:
-        if module.check_mode:
-            steps = wanted()
-        else:
-            with locked(params["lock_timeout"]):
-                # Looked at again under the lock: the run before may have come to its end meanwhile.
-                steps = wanted()
-                Steps(module.run_command, params).perform(steps)
-    except (KubeadmError, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(steps), steps=steps, elapsed_seconds=round(time.monotonic() - began, 1))
+    arguments.perform(module, params, wanted, params["lock_timeout"])
 
 
 if __name__ == "__main__":

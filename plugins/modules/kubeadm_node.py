@@ -36,20 +36,13 @@ options:
     type: list
     elements: dict
     default: []
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
   timeout:
     description: How long to wait, in seconds, for the node to register itself.
     type: int
     default: 60
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
 attributes:
   check_mode:
     support: full
@@ -81,7 +74,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._kubeadm import api, nodes, observe
+from ..module_utils._kubeadm import api, arguments, nodes
 from ..module_utils._kubeadm.errors import KubeadmError
 
 DECLARED = f"/api/v1/namespaces/{nodes.DECLARED_NAMESPACE}/configmaps"
@@ -89,12 +82,11 @@ DECLARED = f"/api/v1/namespaces/{nodes.DECLARED_NAMESPACE}/configmaps"
 
 def argument_spec() -> dict:
     return {
+        **arguments.API,
         "name": {"type": "str", "required": True},
         "addresses": {"type": "list", "elements": "str", "required": True},
         "labels": {"type": "dict", "default": {}},
         "taints": {"type": "list", "elements": "dict", "default": []},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
         "timeout": {"type": "int", "default": 60},
     }
 
@@ -155,7 +147,7 @@ def run(module: AnsibleModule) -> dict:
     params = module.params
     name = params["name"]
     wanted = nodes.declaration(params["addresses"], params["labels"], params["taints"])
-    client = api.from_kubeconfig(observe.KUBERNETES + "/admin.conf", params["node_address"], params["port"])
+    client = arguments.client_of(params)
     entries = (client.get_or_none(DECLARED + "/" + nodes.DECLARED_NAME) or {}).get("data") or {}
     declared = entries.get(name)
     before = read(client, name)["node"]

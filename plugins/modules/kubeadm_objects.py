@@ -20,16 +20,9 @@ options:
     type: list
     elements: dict
     required: true
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
 attributes:
   check_mode:
     support: full
@@ -57,21 +50,20 @@ applied:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._kubeadm import api, observe
+from ..module_utils._kubeadm import api, arguments
 from ..module_utils._kubeadm.errors import KubeadmError
 
 
 def argument_spec() -> dict:
     return {
+        **arguments.API,
         "objects": {"type": "list", "elements": "dict", "required": True},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
     }
 
 
 def run(module: AnsibleModule) -> list:
     params = module.params
-    client = api.from_kubeconfig(observe.KUBERNETES + "/admin.conf", params["node_address"], params["port"])
+    client = arguments.client_of(params)
     applied = []
     for item in params["objects"]:
         path = api.object_path(item)

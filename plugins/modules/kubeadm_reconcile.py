@@ -24,24 +24,6 @@ options:
   config:
     description: kubeadm's configuration file on the host. Needed on a control-plane host.
     type: path
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
-  config_files:
-    description: What the static pods are made from; recorded so that a later difference is found.
-    type: list
-    elements: path
-    default: []
-  cert_sans:
-    description: The names in the API server's certificate, recorded so that a later difference is found.
-    type: list
-    elements: str
-    default: []
   force:
     description:
       - Report in check mode that the static pods would be made again, though the files on disk do not show it yet.
@@ -53,6 +35,8 @@ options:
     default: 120
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
+  - caravan.cluster.kubeadm.static_pods
 attributes:
   check_mode:
     support: full
@@ -86,23 +70,20 @@ elapsed_seconds:
   sample: 6.8
 """
 
-import time
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._kubeadm import observe, planner
-from ..module_utils._kubeadm.errors import KubeadmError
-from ..module_utils._kubeadm.steps import Steps, locked
+from ..module_utils._kubeadm import arguments, observe, planner
+
+# How long to wait, in seconds, for the kubeadm of an earlier run that was cut off from its controller.
+LOCK_TIMEOUT = 300
 
 
 def argument_spec() -> dict:
     return {
+        **arguments.API,
+        **arguments.STATIC_PODS,
         "control_plane": {"type": "bool", "default": False},
         "config": {"type": "path"},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
-        "config_files": {"type": "list", "elements": "path", "default": []},
-        "cert_sans": {"type": "list", "elements": "str", "default": []},
         "force": {"type": "bool", "default": False},
         "api_timeout": {"type": "int", "default": 120},
     }
@@ -112,21 +93,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=argument_spec(), required_if=[("control_plane", True, ["config"])], supports_check_mode=True
     )
-    began = time.monotonic()
     params = module.params
-    steps: list = []
-    try:
+
+    def wanted() -> list:
         state = observe.local(module.run_command, params["control_plane"], params["config_files"])
-        if state["complete"]:
-            steps = planner.plan_reconcile(
-                state, bool(params["control_plane"] and params["force"] and module.check_mode)
-            )
-        if steps and not module.check_mode:
-            with locked(300):
-                Steps(module.run_command, params).perform(steps)
-    except (KubeadmError, OSError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(steps), steps=steps, elapsed_seconds=round(time.monotonic() - began, 1))
+        if not state["complete"]:
+            return []
+        return planner.plan_reconcile(state, bool(params["control_plane"] and params["force"] and module.check_mode))
+
+    arguments.perform(module, params, wanted, LOCK_TIMEOUT)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,6 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
   ttl:
     description: How long the token is valid, in seconds.
     type: int
@@ -42,6 +34,7 @@ options:
     default: []
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
 attributes:
   check_mode:
     support: full
@@ -82,15 +75,14 @@ removed_nodes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._kubeadm import api, observe, tokens
+from ..module_utils._kubeadm import arguments, observe, tokens
 from ..module_utils._kubeadm.errors import KubeadmError
 
 
 def argument_spec() -> dict:
     return {
+        **arguments.API,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
         "ttl": {"type": "int", "default": 600, "no_log": False},
         "replaced_nodes": {"type": "list", "elements": "str", "default": []},
     }
@@ -100,7 +92,7 @@ def run(module: AnsibleModule) -> dict:
     params = module.params
     if module.check_mode:
         return {"changed": True, "token": "checkm.0000000000000000", "ca_pem": observe.ca_pem(), "removed_nodes": []}
-    client = api.from_kubeconfig(observe.KUBERNETES + "/admin.conf", params["node_address"], params["port"])
+    client = arguments.client_of(params)
     if params["state"] == "absent":
         return {"changed": tokens.remove_all(client) > 0}
     removed = []

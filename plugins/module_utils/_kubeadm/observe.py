@@ -150,7 +150,7 @@ def wait_ready(
 
 
 def cluster(state: dict[str, Any], address: str, port: int, objects: list[dict[str, Any]]) -> None:
-    """Add what the API of this host says about the cluster: its nodes, what is declared of them, missing objects, tokens."""
+    """Add what the API of this host says: nodes, what is declared of them, missing objects, tokens that were left."""
     client = api.from_kubeconfig(KUBERNETES + "/admin.conf", address, port)
     listed = client.request("GET", "/api/v1/nodes")
     state["nodes"] = {

@@ -56,9 +56,7 @@ def listed(client: Api) -> list[str]:
     answer = client.request("GET", PATH, query="fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken")
     wanted = base64.b64encode(DESCRIPTION.encode()).decode()
     return [
-        item["metadata"]["name"]
-        for item in answer["items"]
-        if (item.get("data") or {}).get("description") == wanted
+        item["metadata"]["name"] for item in answer["items"] if (item.get("data") or {}).get("description") == wanted
     ]
 
 
