@@ -263,7 +263,7 @@ def split_wanted(components: Sequence[Mapping[str, Any]]) -> list[dict[str, str]
     """`[{name, versions: [..]}]` or `[{name, version}]` as `[{name, version}]` without repetition."""
     found: list[dict[str, str]] = []
     for component in components:
-        for version in component.get("versions") or [component["version"]]:
+        for version in component["versions"] if "versions" in component else [component["version"]]:
             item = {"name": str(component["name"]), "version": expand("{version}", str(version))}
             if item not in found:
                 found.append(item)

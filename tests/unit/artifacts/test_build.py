@@ -170,6 +170,7 @@ def test_components_are_split_by_version() -> None:
         {"name": "a", "versions": ["1", "2"]},
         {"name": "a", "versions": ["2"]},
         {"name": "b", "version": 3},
+        {"name": "not-wanted-here", "versions": []},
     ]
     assert filling.split_wanted(wanted) == [
         {"name": "a", "version": "1"},
