@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from .registry import OTHER, ROOT, resource_of
 
 CORRUPT = "CORRUPT"
 NO_SPACE = "NOSPACE"
+# Keys for the first call of a walk, and for any; then as many as come to about so many bytes.
+_FIRST_PAGE, _LONGEST_PAGE, _PAGE_BYTES = 50, 2000, 8 << 20
 
 
 class EtcdError(BackupError):
@@ -67,7 +70,7 @@ def unfit(member: Member) -> str:
 
 @dataclass(frozen=True)
 class Etcd:
-    """How to reach a member. Without certificates, as a throw-away member on loopback has none, it is called by http.
+    """How to reach a member. A throw-away member, which listens on a Unix socket, has no certificates.
 
     `timeout`: seconds for one answer.
     """
@@ -126,6 +129,26 @@ class Etcd:
             found[OTHER] = total - sum(found.values())
         return dict(sorted(found.items()))
 
+    def revision(self) -> int:
+        """Return the revision the member is at."""
+        return int(self._range(b"\x00", limit=1)["header"]["revision"])
+
+    def walk(self, revision: int) -> Iterator[tuple[str, bytes]]:
+        """Return (key, value) of all keys at a revision, a few MiB for each call."""
+        key, limit = b"\x00", _FIRST_PAGE
+        while True:
+            answer = self._range(key, b"\x00", revision, limit=limit)
+            entries = answer.get("kvs", [])
+            total = 1
+            for entry in entries:
+                last, value = base64.b64decode(entry["key"]), base64.b64decode(entry.get("value", ""))
+                total += len(value)
+                yield last.decode(errors="replace"), value
+            if not answer.get("more") or not entries:
+                return
+            key = last + b"\x00"
+            limit = max(1, min(_LONGEST_PAGE, _PAGE_BYTES * len(entries) // total))
+
     def snapshot(self, path: str, timeout: float) -> None:
         """Save a snapshot, which etcd checks on the way, into a file that must not exist yet."""
         credentials = {
@@ -149,18 +172,20 @@ class Etcd:
         body = {"key": _text(key), "range_end": _text(end), "revision": str(revision), **more}
         return self._call("/v3/kv/range", {name: value for name, value in body.items() if value})
 
-    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _connection(self) -> http.client.HTTPConnection:
         address = urlsplit(self.url)
-        host, port = address.hostname or "", address.port
-        connection: http.client.HTTPConnection
+        if address.scheme == "unix":
+            return _UnixConnection(address.path, self.timeout)
+        if address.scheme == "http":
+            return http.client.HTTPConnection(address.hostname or "", address.port, timeout=self.timeout)
+        context = ssl.create_default_context(cafile=self.ca or None)
+        if self.certificate:
+            context.load_cert_chain(self.certificate, self.key)
+        return http.client.HTTPSConnection(address.hostname or "", address.port, timeout=self.timeout, context=context)
+
+    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            if address.scheme == "https":
-                context = ssl.create_default_context(cafile=self.ca or None)
-                if self.certificate:
-                    context.load_cert_chain(self.certificate, self.key)
-                connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=context)
-            else:
-                connection = http.client.HTTPConnection(host, port, timeout=self.timeout)
+            connection = self._connection()
             try:
                 connection.request("POST", path, json.dumps(body))
                 answer = connection.getresponse()
@@ -176,6 +201,19 @@ class Etcd:
         if answer.status != 200:
             raise EtcdError(f"etcd at {self.url} refuses: {document.get('message', document)}")
         return dict(document)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 def status_of(path: str, timeout: float) -> Status:

@@ -32,9 +32,9 @@ CONFIG_MAP = (
         ("/registry/acid.zalan.do/postgresqls/db/main", "/registry/acid.zalan.do/postgresqls"),
         # A name with a dot is not a group.
         ("/registry/roles/kube-system/a.b", "/registry/roles"),
-        ("compact_rev_key", "compact_rev_key"),
-        ("/registry", "/registry"),
-        ("/other/thing", "/other/thing"),
+        ("compact_rev_key", "other"),
+        ("/registry", "other"),
+        ("/other/thing", "other"),
     ],
 )
 def test_resource_of(key: str, resource: str) -> None:
