@@ -1,0 +1,18 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real servers that tests of several parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from object_store_server import ObjectStore, running
+
+
+@pytest.fixture
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """An S3 server of one's own. `object_store_server.running` gives more of them, also with small disks."""
+    with running(tmp_path_factory.mktemp("object-store") / "server") as store:
+        yield store
