@@ -73,6 +73,26 @@ def config_map_data(value: bytes) -> dict[str, str]:
     return data
 
 
+def cluster_settings(configuration: str) -> dict[str, str]:
+    """Return cluster, endpoint, pod_cidr and service_cidr, as far as kubeadm's ClusterConfiguration says them."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise BackupError("PyYAML is not installed (Debian: python3-yaml)") from error
+    try:
+        document: Any = yaml.safe_load(configuration) or {}
+        networking = document.get("networking") or {}
+        found = {
+            "cluster": document.get("clusterName"),
+            "endpoint": document.get("controlPlaneEndpoint"),
+            "pod_cidr": networking.get("podSubnet"),
+            "service_cidr": networking.get("serviceSubnet"),
+        }
+    except (yaml.YAMLError, AttributeError) as error:
+        raise BackupError(f"kubeadm's ClusterConfiguration cannot be read: {error}") from error
+    return {what: str(said) for what, said in found.items() if said}
+
+
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
     """The fields of a Protobuf message that have a length: texts, bytes, messages. Numbers are passed over."""
     position = 0
