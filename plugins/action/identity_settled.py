@@ -122,7 +122,7 @@ def _warnings(values: dict[str, str], wanted_resources: list[str], now: datetime
         covered = crypto.encrypted_resources(values["encryption"])
         if sorted(covered) != sorted(wanted_resources):
             found.append(
-                f"identity_encrypted_resources is {wanted_resources}, but the cluster encrypts {covered} since it was "
-                "made; this role never changes it"
+                f"identity_encrypted_resources is {wanted_resources}, but the cluster encrypts {covered}; the "
+                "playbook rotate_keys changes that, this role never does"
             )
     return found

@@ -93,15 +93,18 @@ def _merge(held: Mapping[str, Held], normalise: Normalise) -> dict[str, str]:
             same = hashlib.sha256(normalise(file.value, text).encode()).hexdigest()
             places.setdefault(file.value, {}).setdefault(same, []).append(f"{host}:{file.path}")
             values.setdefault(file.value, text)
-    conflicts = [versions for versions in places.values() if len(versions) > 1]
+    conflicts = {value: versions for value, versions in places.items() if len(versions) > 1}
     if conflicts:
         told = "; ".join(
-            " differs from ".join(", ".join(where) for where in versions.values()) for versions in conflicts
+            " differs from ".join(", ".join(where) for where in versions.values()) for versions in conflicts.values()
         )
-        raise IdentityRefused(
-            f"the hosts hold different identities, and nothing was changed: {told}. Decide which one is the cluster's, "
-            "and move the other files away."
+        # The one file of the identity that changes in the life of a cluster, one host after another.
+        remedy = (
+            "A rotation of the keys for encryption at rest was not finished: run the playbook rotate_keys."
+            if set(conflicts) == {"encryption"}
+            else "Decide which one is the cluster's, and move the other files away."
         )
+        raise IdentityRefused(f"the hosts hold different identities, and nothing was changed: {told}. {remedy}")
     return values
 
 

@@ -60,12 +60,18 @@ class Api:
         self._connection: http.client.HTTPSConnection | None = None
 
     def request(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", query: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        query: str = "",
+        accept: str = "application/json",
     ) -> Any:
         """Return the decoded answer, or raise ApiError. A connection the server closed meanwhile is opened again."""
         # A text is YAML already, which the API takes for a server-side apply.
         payload = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-        headers = {"Accept": "application/json", "User-Agent": "caravan"}
+        headers = {"Accept": accept, "User-Agent": "caravan"}
         if payload is not None:
             headers["Content-Type"] = content_type
         target = path + ("?" + query if query else "")

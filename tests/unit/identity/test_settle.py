@@ -63,6 +63,15 @@ def test_a_conflict_names_hosts_and_files_and_no_content() -> None:
     assert "the kubernetes_ca" not in message
 
 
+def test_keys_in_the_middle_of_a_rotation_are_a_refusal_that_says_how_to_go_on() -> None:
+    other = {**COMPLETE, "/etc/kubernetes/encryption.yml": "the old key and the new one"}
+    with pytest.raises(IdentityRefused, match="run the playbook rotate_keys") as refused:
+        decide({"a": Held(BOTH, COMPLETE), "b": Held(BOTH, other)}, [], "demo")
+    assert "the old key" not in str(refused.value)
+    with pytest.raises(IdentityRefused, match="Decide which one is the cluster's"):
+        decide({"a": Held(BOTH, COMPLETE), "b": Held(BOTH, {**other, CA_KEY: "another"})}, [], "demo")
+
+
 def test_the_same_authority_in_two_places_is_compared() -> None:
     with pytest.raises(IdentityRefused, match=r"a:/etc/etcd/pki/ca.crt differs from b:/etc/kubernetes/pki/etcd-ca.crt"):
         decide(

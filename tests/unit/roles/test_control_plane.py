@@ -94,7 +94,7 @@ def test_what_the_api_server_reads_at_its_start_is_in_its_annotations() -> None:
 def test_security_is_on_without_asking() -> None:
     cluster = documents(control_plane())["ClusterConfiguration"]
     api = arguments(cluster["apiServer"])
-    assert api["encryption-provider-config"] == "/etc/kubernetes/encryption.yml"
+    assert api["encryption-provider-config"] == "/run/caravan/kubernetes/encryption.yml"
     assert api["kubelet-certificate-authority"] == "/etc/kubernetes/pki/ca.crt"
     assert api["service-account-extend-token-expiration"] == "false"
     assert {"NodeRestriction", "EventRateLimit", "DenyServiceExternalIPs"} <= set(
