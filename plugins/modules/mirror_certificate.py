@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mirror_certificate
-short_description: Keep a mirror's certificate authority and server certificate
+short_description: Keep a server's own certificate authority and its certificate
 version_added: 0.1.0
 description:
   - Makes C(ca.crt), C(ca.key), C(server.crt) and C(server.key) in a directory of the controller, the keys with mode
@@ -22,10 +22,14 @@ options:
     type: path
     required: true
   names:
-    description: DNS names and addresses of the mirror, the first being its main name.
+    description: DNS names and addresses of the server, the first being its main name.
     type: list
     elements: str
     required: true
+  title:
+    description: What the server is, for the name of the certificate authority.
+    type: str
+    default: mirror
 attributes:
   check_mode:
     support: full
@@ -77,7 +81,7 @@ def write(path: Path, data: bytes, mode: int) -> None:
     part.replace(path)
 
 
-def issue(directory: Path, names: list[str], now: datetime.datetime) -> None:
+def issue(directory: Path, names: list[str], title: str, now: datetime.datetime) -> None:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     ca_key_pem, ca_pem = read(directory / "ca.key"), read(directory / "ca.crt")
     if bool(ca_key_pem) != bool(ca_pem):
@@ -86,7 +90,7 @@ def issue(directory: Path, names: list[str], now: datetime.datetime) -> None:
         ca_key = tls.load_key(ca_key_pem)
     else:
         ca_key, ca_key_pem = tls.new_key()
-        ca_pem = tls.authority(ca_key, f"{names[0]} mirror CA"[:64], now)
+        ca_pem = tls.authority(ca_key, f"{names[0]} {title} CA"[:64], now)
         write(directory / "ca.key", ca_key_pem, 0o600)
         write(directory / "ca.crt", ca_pem, 0o644)
     key, key_pem = tls.new_key()
@@ -99,6 +103,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "names": {"type": "list", "elements": "str", "required": True},
+            "title": {"type": "str", "default": "mirror"},
         },
         supports_check_mode=True,
     )
@@ -109,7 +114,7 @@ def main() -> None:
         if not read(directory / "server.key"):
             reasons.append("its key does not exist")
         if reasons and not module.check_mode:
-            issue(directory, names, now)
+            issue(directory, names, module.params["title"], now)
     except (ArtifactError, OSError, ValueError) as error:
         module.fail_json(msg=f"{directory}: {error}")
     lines = "".join(f"{reason}\n" for reason in reasons)

@@ -180,8 +180,8 @@ class ObjectStore:
         image = self.directory / "disk.img"
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
-        # The server's metadata are extended attributes, which have to fit into one block. It runs as root here, who would
-        # otherwise have blocks to spare.
+        # The server's metadata are extended attributes, which have to fit into one block. It runs as root: no blocks for
+        # root alone.
         subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", str(image)], check=True)
         subprocess.run(["mount", "-o", "loop", str(image), str(self.data)], check=True)
         self._mounted = True
@@ -206,8 +206,8 @@ class ObjectStore:
         return Server(self.endpoint, self.root.access, self.root.secret, self.region, self.ca)
 
     def client(self, keys: Keys, timeout: float = 10) -> Any:
-        """A client of boto3."""
-        return client(self.endpoint, self.region, keys.access, keys.secret, str(self.ca_file), timeout)
+        """A client of boto3, which asks once."""
+        return client(self.endpoint, self.region, keys.access, keys.secret, str(self.ca_file), timeout, attempts=1)
 
     def settings(self, name: str, bucket: str, keys: Keys, prefix: str = "") -> dict[str, str]:
         """An entry of `etcd_backup_stores`."""

@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mirror's own certificate authority and server certificate.
+"""A server's own certificate authority and certificate, as the mirror has them.
 
 Wants the library cryptography, on the controller only.
 """
@@ -29,7 +29,7 @@ def _library() -> tuple[Any, Any, Any, Any]:
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as error:
         raise ArtifactError(
-            "the mirror's certificates want the Python package cryptography on the controller"
+            "certificates want the Python package cryptography on the controller"
         ) from error
     return x509, hashes, serialization, ec
 
@@ -44,7 +44,7 @@ def problems(ca_pem: bytes, certificate_pem: bytes, names: Sequence[str], now: d
     try:
         certificate.verify_directly_issued_by(authority)
     except Exception:
-        found.append("it was not issued by the mirror's authority")
+        found.append("it was not issued by the authority beside it")
     if certificate.not_valid_after_utc < now + datetime.timedelta(days=RENEW_DAYS):
         found.append(f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}")
     lacking = sorted(set(names) - subject_names(certificate))

@@ -39,6 +39,7 @@ def client(
     secret_key: str = "",
     ca_file: str = "",
     timeout: float = 15,
+    attempts: int = 3,
 ) -> Any:
     """Return a client of boto3, without keys one with those of its environment. `timeout`: seconds with no answer."""
     try:
@@ -60,7 +61,7 @@ def client(
             read_timeout=timeout,
             # Servers of others know buckets by path only, and not the checksums that newer releases add on their own.
             s3={"addressing_style": "path" if endpoint else "auto"},
-            retries={"mode": "standard", "total_max_attempts": 3},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             parameter_validation=True,
         ),
     )

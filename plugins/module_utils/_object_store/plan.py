@@ -13,6 +13,7 @@ from typing import Any
 from .errors import ObjectStoreError
 
 POLICY_VERSION = "2012-10-17"
+RETENTION_MODES = ["GOVERNANCE", "COMPLIANCE"]
 #: What a grant allows: on the bucket, and on the objects in it. Nobody is given s3:BypassGovernanceRetention.
 GRANTS: dict[str, tuple[list[str], list[str]]] = {
     "reader": (["s3:GetBucketLocation", "s3:ListBucket"], ["s3:GetObject"]),

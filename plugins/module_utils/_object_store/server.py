@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._backup.errors import StoreError
@@ -33,6 +34,20 @@ class Server:
         except StoreError as error:
             raise ObjectStoreError(str(error)) from error
 
+    def wait(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Return when the server answers. ObjectStoreError with what was seen last, when it takes over `timeout` s."""
+        end = clock() + timeout
+        while True:
+            try:
+                with told(self.endpoint):
+                    self._client.list_buckets()
+                return
+            except StoreError as error:
+                # An answer is an answer, also when it is no.
+                if code(error) or clock() > end:
+                    raise ObjectStoreError(str(error)) from error
+            time.sleep(0.2)
+
     def seen(self, name: str) -> Seen | None:
         """Return a bucket as it is, None when there is none."""
         if self._ask(self._client.head_bucket, name, absent=("404", "NoSuchBucket")) is None:
@@ -53,10 +68,13 @@ class Server:
 
     def apply(self, bucket: Bucket) -> list[Step]:
         """Bring a bucket to what it should be. Returns what was done."""
-        done = steps(bucket, self.seen(bucket.name))
-        for step in done:
+        todo = steps(bucket, self.seen(bucket.name))
+        self.do(todo)
+        return todo
+
+    def do(self, todo: Sequence[Step]) -> None:
+        for step in todo:
             self._do(step)
-        return done
 
     def _do(self, step: Step) -> None:
         if step.verb == "create":

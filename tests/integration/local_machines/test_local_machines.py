@@ -32,47 +32,55 @@ ENVIRONMENT = {
 }
 
 
-def run(*argv: str, check: bool = True) -> str:
-    done = subprocess.run(argv, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+def run(*argv: str, check: bool = True, project: Path = REPOSITORY) -> str:
+    environment = {**ENVIRONMENT, "PWD": str(project)}
+    done = subprocess.run(argv, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise AssertionError(f"{argv} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return done.stdout
 
 
 class Provision:
-    """playbooks/provision.yml with the test's inventory."""
+    """playbooks/provision.yml with the test's inventory, as if started in the directory of a project."""
 
-    def __init__(self, inventory: Path) -> None:
+    def __init__(self, inventory: Path, project: Path = REPOSITORY) -> None:
         self.inventory = inventory
+        self.project = project
 
     def __call__(self, *arguments: str, check: bool = True) -> dict:
-        out = run("ansible-playbook", "-i", str(self.inventory), "playbooks/provision.yml", *arguments, check=check)
+        command = ["ansible-playbook", "-i", str(self.inventory), "playbooks/provision.yml", *arguments]
+        out = run(*command, check=check, project=self.project)
         result = json.loads(out[out.index("{") :])
         tasks = [task["hosts"]["localhost"] for play in result["plays"] for task in play["tasks"]]
         return {"stats": result["stats"]["localhost"], "tasks": tasks, "last": tasks[-1]}
 
-    def remove(self, *arguments: str) -> dict:
-        return self("-e", "local_machines_state=absent", "-e", f"local_machines_consent={NAME}", *arguments)
+    def remove(self, *arguments: str, check: bool = True) -> dict:
+        consent = ["-e", "local_machines_state=absent", "-e", f"local_machines_consent={NAME}"]
+        return self(*consent, *arguments, check=check)
 
 
-def leftovers() -> dict[str, str]:
-    label = f"--filter=label=caravan.inventory={NAME}"
+def leftovers(name: str = NAME) -> dict[str, str]:
+    label = f"--filter=label=caravan.inventory={name}"
     return {
         "containers": run("podman", "ps", "--all", "--quiet", label),
         "volumes": run("podman", "volume", "ls", "--quiet", label),
         "networks": run("podman", "network", "ls", "--quiet", label),
-        "bridge": run("ip", "-brief", "address", "show", "to", f"{PREFIX}.0/24"),
+        "bridge": run("ip", "-brief", "address", "show", "to", f"{PREFIX}.0/24") if name == NAME else "",
     }
+
+
+def make_inventory(path: Path, prefix: str) -> Path:
+    """One like inventories/local, of another name and network."""
+    shutil.copytree(REPOSITORY / "inventories/local", path)
+    hosts = path / "hosts.yml"
+    text = hosts.read_text().replace("10.98.0.", f"{prefix}.")
+    hosts.write_text(text.replace("local_machines_name: local\n", f"local_machines_name: {path.name}\n"))
+    return path
 
 
 @pytest.fixture(scope="module")
 def provision(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provision]:
-    inventory = tmp_path_factory.mktemp("inventory") / NAME
-    shutil.copytree(REPOSITORY / "inventories/local", inventory)
-    hosts = inventory / "hosts.yml"
-    text = hosts.read_text().replace("10.98.0.", f"{PREFIX}.")
-    hosts.write_text(text.replace("local_machines_name: local\n", f"local_machines_name: {NAME}\n"))
-    provision = Provision(inventory)
+    provision = Provision(make_inventory(tmp_path_factory.mktemp("inventory") / NAME, PREFIX))
     provision.remove()
     provision()
     yield provision
@@ -188,6 +196,59 @@ def test_a_killed_run_is_completed(provision: Provision, on: Callable[..., subpr
     run("podman", "create", f"--name=caravan-{NAME}-worker1", *labels, image)
     assert provision()["last"]["actions"] == ["create worker1", "attach controller"]
     assert on("worker1", "true").returncode == 0
+
+
+def test_another_checkout_neither_uses_nor_removes_them(provision: Provision, tmp_path: Path) -> None:
+    other = Provision(provision.inventory, project=tmp_path)
+    before = leftovers()
+    for refused in (other(check=False), other.remove(check=False)):
+        assert refused["stats"]["failures"] == 1
+        assert f"{NAME} belong to {REPOSITORY}, and this is {tmp_path}" in refused["last"]["msg"]
+    # All of its own: none of ours, and no image that ours are made from.
+    ours = run("podman", "inspect", "--format={{.ImageName}}", f"caravan-{NAME}-cp1").strip()
+    everything = other.remove("-e", "local_machines_every_inventory=true", "--check")
+    actions = next(task["actions"] for task in everything["tasks"] if "actions" in task)
+    assert [action for action in actions if NAME in action or ours in action] == []
+    assert leftovers() == before
+
+
+def test_down_with_all_takes_what_this_checkout_made_and_nothing_else(provision: Provision, tmp_path: Path) -> None:
+    name, prefix = f"{NAME}_2", "10.98.91"
+    clone = tmp_path / "clone"
+    for part in ("inventories", "playbooks", "plugins", "roles", "meta", "galaxy.yml"):
+        clone.mkdir(exist_ok=True)
+        (clone / part).symlink_to(REPOSITORY / part)
+    for copied in ("ansible.cfg", "scripts/down"):
+        (clone / copied).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / copied, clone / copied)
+    collection = clone / ".caravan/collections/ansible_collections/caravan/cluster"
+    collection.parent.mkdir(parents=True)
+    collection.symlink_to(clone)
+    (clone / ".caravan/venv").symlink_to(REPOSITORY / ".caravan/venv")
+    # What Go leaves in a cache: nobody may write there.
+    (clone / ".caravan/cache/module").mkdir(parents=True)
+    (clone / ".caravan/cache/module/file").touch()
+    (clone / ".caravan/cache/module").chmod(0o555)
+    inventory = make_inventory(tmp_path / name, prefix)
+    before = leftovers()
+    try:
+        Provision(inventory, project=clone)()
+        assert leftovers(name)["containers"]
+    finally:
+        environment = {**ENVIRONMENT, "ANSIBLE_CONFIG": str(clone / "ansible.cfg")}
+        shown = subprocess.run(
+            [str(clone / "scripts/down"), str(inventory), "all"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert set(leftovers(name).values()) == {""}
+    assert not (clone / ".caravan").exists()
+    # What was linked from there, and what others have made, is where it was.
+    assert (REPOSITORY / ".caravan/venv/bin/python").exists()
+    assert leftovers() == before
 
 
 def test_removal_needs_consent(provision: Provision) -> None:

@@ -37,7 +37,7 @@ def test_a_server_certificate_is_renewed_before_it_ends() -> None:
 def test_a_certificate_of_another_authority_is_not_good() -> None:
     authority, _server = issued()
     _authority, server = issued()
-    assert tls.problems(authority, server, NAMES, NOW) == ["it was not issued by the mirror's authority"]
+    assert tls.problems(authority, server, NAMES, NOW) == ["it was not issued by the authority beside it"]
     assert tls.problems(authority, b"", NAMES, NOW) == ["it does not exist"]
 
 
