@@ -33,7 +33,8 @@ class Store:
     """A bucket, or a part of one below `prefix` (no slash at its ends).
 
     `config` is rclone's configuration file (0600), which has the credentials; the store's name is the remote's.
-    `timeout` limits every call, `idle_timeout` a connection on which nothing moves, both in seconds.
+    Seconds: `timeout` limits a transfer, `short_timeout` every other call, `idle_timeout` a connection on which nothing
+    moves. rclone tries some calls twice.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Store:
     prefix: str = ""
     ca_file: str = ""
     timeout: float = 600
+    short_timeout: float = 60
     idle_timeout: float = 15
     read_only: bool = False
 
@@ -56,6 +58,7 @@ class Store:
             "--no-mimetype",
             "--use-server-modtime",
             "--fast-list",
+            timeout=self.short_timeout,
         )
         entries = [
             Entry(f"{folder.strip('/')}/{item['Path']}", int(item["Size"]), _moment(item["ModTime"]))
@@ -91,19 +94,22 @@ class Store:
         return {key: path for key, path in paths.items() if path.is_file()}
 
     def read(self, key: str) -> bytes:
-        """Return a small object."""
-        return self._run("cat", self._path(key))
+        """Return a small object. StoreError when it is not there, or empty."""
+        data = self._run("cat", self._path(key), timeout=self.short_timeout)
+        if not data:
+            raise StoreError(f"store {self.name}: there is no {key}, or it is empty")
+        return data
 
     def digest(self, key: str) -> tuple[str, int]:
-        """Read an object and return its SHA-256 and size; it is kept nowhere."""
+        """Read an object and return its SHA-256 and size; it is kept nowhere. One that is not there has no size."""
         try:
             return commands.digest(self._arguments("cat", self._path(key)), self.timeout)
         except CommandError as error:
-            raise StoreError(f"store {self.name}: {error}") from error
+            raise self._explained(error) from error
 
     def delete(self, key: str) -> None:
         """Remove an object."""
-        self._run("deletefile", self._path(key))
+        self._run("deletefile", self._path(key), timeout=self.short_timeout)
 
     def _path(self, key: str) -> str:
         return f"{self.name}:" + "/".join(part for part in (self.bucket, self.prefix, key.strip("/")) if part)
@@ -114,11 +120,18 @@ class Store:
             flags.append(f"--ca-cert={self.ca_file}")
         return ["rclone", *arguments, *flags]
 
-    def _run(self, *arguments: str, data: bytes | None = None) -> bytes:
+    def _run(self, *arguments: str, data: bytes | None = None, timeout: float = 0) -> bytes:
         try:
-            return commands.run(self._arguments(*arguments), self.timeout, data=data)
+            return commands.run(self._arguments(*arguments), timeout or self.timeout, data=data)
         except CommandError as error:
-            raise StoreError(f"store {self.name}: {error}") from error
+            raise self._explained(error) from error
+
+    def _explained(self, error: CommandError) -> StoreError:
+        """rclone's words without their noise. It also calls a bucket a directory."""
+        text = re.sub(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (ERROR : )?|,? request id: \S+| host id: \S+", "", str(error))
+        if "directory not found" in text:
+            text = f"there is no bucket {self.bucket}"
+        return StoreError(f"store {self.name}: {text}")
 
 
 def rclone_config(stores: Sequence[Mapping[str, str]]) -> str:
