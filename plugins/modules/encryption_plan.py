@@ -11,10 +11,10 @@ short_description: Plan the rotation of the keys for encryption at rest
 version_added: 0.2.0
 description:
   - Runs on the controller, once for all control-plane hosts, and reads the results of
-    M(caravan.cluster.encryption_info) registered as C(__key_rotation_seen). Decides what is to be done next, from what is seen alone; a rotation that was
-    interrupted is completed, without another key.
-  - Refuses where a host was not looked at, where an API server does not use the configuration on its disk, where hosts
-    have different keys of one name, or where etcd holds objects under a key that is lost.
+    M(caravan.cluster.encryption_info) registered as C(__key_rotation_seen). Decides what is to be done next, from what
+    is seen alone; a rotation that was interrupted is completed, without another key.
+  - Refuses where a host was not looked at or its API server is not ready, where hosts have different keys of one name,
+    or where etcd holds objects under a key that is lost.
   - The result contains keys and is never shown. The steps are meant to be shown.
 author:
   - Caravan contributors (@caravan-cluster)
