@@ -180,7 +180,7 @@ class Run:
             except BackupError as error:
                 self.say(f"store {store.name}: {error}")
                 continue
-            if self.member is not None and int(found.cluster_id) != self.member.cluster_id:
+            if self.member is not None and found.cluster_id != str(self.member.cluster_id):
                 self.say(
                     f"store {store.name}: its newest backup is of the etcd cluster {found.cluster_id}, this is "
                     f"{self.member.cluster_id}"
@@ -199,9 +199,7 @@ class Run:
         if not self.config.member:
             return []
         limit = format_time(self.start) if self.start is not None else ""
-        return [
-            store for store in self._healthy() if not limit or _compact(self.result.stores[store.name].time) < limit
-        ]
+        return [store for store in self._healthy() if not limit or self.result.stores[store.name].time < limit]
 
     def _bundles(self) -> list[identity.Bundle]:
         """The parts of the identity that this host holds. One that is not whole is an error, but not in the way."""
@@ -236,7 +234,7 @@ class Run:
             said = IdentityManifest(
                 cluster=self.config.cluster,
                 key=name.key,
-                time=_iso(now),
+                time=format_time(now),
                 member=self.config.node,
                 part=name.part,
                 digest=content,
@@ -271,7 +269,7 @@ class Run:
             SnapshotManifest(
                 cluster=self.config.cluster,
                 key=name.key,
-                time=_iso(now),
+                time=format_time(now),
                 member=self.config.member,
                 etcd_version=member.version,
                 cluster_id=str(member.cluster_id),
@@ -337,12 +335,3 @@ class Run:
 def _held(bundle: identity.Bundle, held: list[IdentityName]) -> IdentityName | None:
     content = identity.digest(bundle)[:16]
     return next((name for name in held if (name.part, name.digest) == (bundle.settings["part"], content)), None)
-
-
-def _iso(moment: datetime.datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _compact(iso: str) -> str:
-    """A manifest's time as names have it; they sort alike."""
-    return iso.replace("-", "").replace(":", "")

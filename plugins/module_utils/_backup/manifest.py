@@ -21,7 +21,7 @@ class SnapshotManifest:
     `bytes` and `sha256` are of the object as it is stored (compressed, encrypted). `db_bytes`, `revision`, `hash` and
     `keys` are what `etcdutl snapshot status` said before; `counts` are the keys per resource at that revision as the
     live cluster had them, {"/registry/pods": 12}. `identity` are the keys of the identity bundles that were the
-    newest in the store, by part. `recipients` are age public keys. Times: ISO 8601, UTC.
+    newest in the store, by part. `recipients` are age public keys. Times are as in names.
     """
 
     cluster: str

@@ -11,6 +11,7 @@ import json
 from . import metrics
 from .agent import Result
 from .config import Config
+from .names import parse_time
 
 FILE = "etcd_backup.prom"
 _PREFIX = "caravan_etcd_backup"
@@ -37,7 +38,7 @@ def measured(config: Config, result: Result, before: metrics.Metrics, now: datet
         failed = bool(store.error) or (bool(result.error) and not store.taken)
         before.add(f"{_PREFIX}_failures_total", 1 if failed else 0, **labels)
         if store.time:
-            begun = datetime.datetime.fromisoformat(store.time.replace("Z", "+00:00"))
+            begun = parse_time(store.time)
             before.put(f"{_PREFIX}_last_success_timestamp_seconds", begun.timestamp(), **labels)
             before.put(f"{_PREFIX}_size_bytes", store.bytes, **labels)
         if store.taken:
