@@ -6,6 +6,7 @@
     run     store what is due: the identity where it changed, a snapshot where the interval has none (the timer's)
     now     the same, with a snapshot whatever there is
     list    show the backups
+    drill   prove that the newest ones can be restored (on a backup host)
 
 Exit codes: 0 all is well, 1 something failed, 2 it could not even begin.
 """
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import agent, config, listing, report
+from . import agent, config, drill_verb, listing, report
 from .config import Config
 from .errors import BackupError
 
@@ -43,7 +44,11 @@ def main(arguments: list[str]) -> int:
     foresee.add_argument("--max-age", type=float, default=0, help="seconds; a backup that is not older will do")
     shown = verbs.add_parser("list", help="show the backups")
     shown.add_argument("--json", action="store_true", help="as JSON")
+    drill_verb.add(verbs)
     given = parser.parse_args(arguments)
+    if hasattr(given, "run"):
+        # A verb of backup hosts, with a configuration of its own.
+        return int(given.run(given))
     try:
         settings = config.load(given.config)
         if given.verb == "list":

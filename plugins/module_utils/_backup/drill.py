@@ -16,7 +16,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .manifest import SnapshotManifest
-from .names import MANIFEST, IdentityName, SnapshotName, format_time, parse_identity, parse_snapshot
+from .metrics import Metrics
+from .names import (
+    MANIFEST,
+    IdentityName,
+    SnapshotName,
+    format_time,
+    parse_identity,
+    parse_snapshot,
+    parse_time,
+)
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 FORMAT = 1
@@ -39,6 +48,14 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "authorities": ("restored", "bundle"),
     "settings": ("restored", "bundle"),
     "api_server": ("secrets", "authorities"),
+}
+
+METRICS = {
+    "caravan_etcd_drill_success": ("gauge", "Whether the last drill of the store passed (1) or failed (0)."),
+    "caravan_etcd_drill_timestamp_seconds": ("gauge", "When the last drill of the store ended."),
+    "caravan_etcd_drill_duration_seconds": ("gauge", "How long the last drill of the store took."),
+    "caravan_etcd_drill_backup_timestamp_seconds": ("gauge", "When the backup was taken that was drilled; 0: none."),
+    "caravan_etcd_drill_failed_checks": ("gauge", "How many checks of the last drill failed."),
 }
 
 
@@ -280,7 +297,7 @@ def verdict_of(stores: Sequence[StoreReport]) -> str:
 
 
 def text(report: Mapping[str, Any]) -> str:
-    """Return the report for people: a line for each store, and one for each check."""
+    """Return the report for people: a line for each store, and one for each check. Pure."""
     lines = []
     for store in report["stores"]:
         seconds = sum(store["seconds"].values())
@@ -289,48 +306,29 @@ def text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def metrics(report: Mapping[str, Any], finished: datetime.datetime) -> str:
-    """Return the verdicts as a Prometheus textfile."""
-    families: list[tuple[str, str, dict[str, float]]] = [
-        ("success", "Whether the last drill of the store passed (1) or failed (0).", {}),
-        ("timestamp_seconds", "When the last drill of the store ended.", {}),
-        ("duration_seconds", "How long the last drill of the store took.", {}),
-        ("backup_timestamp_seconds", "When the backup was taken that the last drill restored; 0 without one.", {}),
-        ("failed_checks", "How many checks of the last drill failed.", {}),
-    ]
-    for store in report["stores"]:
-        moment = datetime.datetime.strptime(store["time"], "%Y%m%dT%H%M%S%z").timestamp() if store["time"] else 0.0
-        values = (
-            float(store["verdict"] == PASSED),
-            finished.timestamp(),
-            sum(store["seconds"].values()),
-            moment,
-            float(sum(check["state"] == FAILED for check in store["checks"])),
-        )
-        for (_name, _help, samples), value in zip(families, values):
-            samples[store["store"]] = value
+def summary(report: Mapping[str, Any]) -> list[str]:
+    """Return the verdict in short: a line for each store, and one for each check that failed. Pure."""
     lines = []
-    for name, words, samples in families:
-        metric = f"caravan_etcd_drill_{name}"
-        lines += [f"# HELP {metric} {words}", f"# TYPE {metric} gauge"]
-        label = f'cluster="{report["cluster"]}"'
-        lines += [f'{metric}{{{label},store="{store}"}} {value:.3f}' for store, value in sorted(samples.items())]
-    return "\n".join(lines) + "\n"
+    for store in report.get("stores", []):
+        seconds = sum(store["seconds"].values())
+        lines.append(f"{store['store']}: {store['verdict']}, {store['backup'] or 'no backup'}, {seconds:.1f} s")
+        lines += [f"  {check['name']}: {check['text']}" for check in store["checks"] if check["state"] == FAILED]
+    return lines or ["no drill has been made yet"]
 
 
-def is_in_memory(path: str, mounts: str) -> bool:
-    """Whether a directory lies on a file system that is never written to a disk. `mounts`: /proc/mounts."""
-    best, kind = "", ""
-    for line in mounts.splitlines():
-        words = line.split()
-        if len(words) < 3:
-            continue
-        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[1])
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        # The last one of the same mount point is on top.
-        if inside and len(point) >= len(best):
-            best, kind = point, words[2]
-    return kind in ("tmpfs", "ramfs")
+def measure(samples: Metrics, report: Mapping[str, Any], finished: datetime.datetime) -> None:
+    """Put the verdicts of a report among the samples of METRICS."""
+    for store in report["stores"]:
+        moment = parse_time(store["time"]).timestamp() if store["time"] else 0.0
+        values = {
+            "caravan_etcd_drill_success": float(store["verdict"] == PASSED),
+            "caravan_etcd_drill_timestamp_seconds": finished.timestamp(),
+            "caravan_etcd_drill_duration_seconds": sum(store["seconds"].values()),
+            "caravan_etcd_drill_backup_timestamp_seconds": moment,
+            "caravan_etcd_drill_failed_checks": sum(check["state"] == FAILED for check in store["checks"]),
+        }
+        for name, value in values.items():
+            samples.put(name, value, cluster=report["cluster"], store=store["store"])
 
 
 def _minor(version: str) -> tuple[int, int]:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import drill, drill_bundle, drill_etcd, registry, seal, secretbox
+from . import drill, drill_bundle, drill_etcd, memory, registry, seal, secretbox
 from .errors import BackupError
 from .etcd import Etcd, status_of
 from .identity import Bundle, digest, unpack
 from .manifest import IdentityManifest, SnapshotManifest, load
-from .names import MANIFEST, IdentityName, SnapshotName
+from .names import MANIFEST, IdentityName, SnapshotName, format_time
 from .stores import Store
 
 _ROOT_CA = "/registry/configmaps/kube-system/kube-root-ca.crt"
@@ -49,7 +47,7 @@ class Settings:
 
 def run(settings: Settings, store: Store) -> drill.StoreReport:
     """Drill one store. What is found wrong is in the report; BackupError when a drill cannot be made here at all."""
-    with _workspace(settings.work) as directory, contextlib.ExitStack() as stack:
+    with memory.workspace(Path(settings.work)) as directory, contextlib.ExitStack() as stack:
         return _Drill(settings, store, directory, stack).run()
 
 
@@ -97,7 +95,7 @@ class _Drill:
         if self.choice.newest is not None:
             self.name = self.choice.newest
             self.report.backup = self.name.short
-            self.report.time = self.name.key.split("/")[-1].split("_")[0]
+            self.report.time = format_time(self.name.time)
             self.report.age_seconds = (self.now - self.name.time).total_seconds()
         return drill.check_backup(self.choice, self.settings.cluster, self.settings.backup)
 
@@ -139,7 +137,7 @@ class _Drill:
         bundles = {part: self._read_bundle(name) for part, name in names.items()}
         drill_bundle.check_whole(bundles, self.settings.cluster, drill_bundle.public_half)
         self.bundles = bundles
-        times = ", ".join(f"{part} of {name.key.split('/')[-1].split('_')[0]}" for part, name in sorted(names.items()))
+        times = ", ".join(f"{part} of {format_time(name.time)}" for part, name in sorted(names.items()))
         return drill.passed("bundle", f"the identity bundle is whole: {times}")
 
     def _read_bundle(self, name: IdentityName) -> Bundle:
@@ -204,16 +202,3 @@ class _Drill:
         seen = registry.cluster_settings(self.maps.get(_KUBEADM, {}).get("ClusterConfiguration", ""))
         wanted: dict[str, Any] = {**self.bundles["control_plane"].settings, "cluster": self.settings.cluster}
         return drill.check_settings(seen, wanted)
-
-
-@contextlib.contextmanager
-def _workspace(work: str) -> Iterator[Path]:
-    """A directory of one's own below `work`, for as long as the block lasts. It must be in memory."""
-    try:
-        mounts = Path("/proc/mounts").read_text()
-        if not drill.is_in_memory(str(Path(work).resolve(strict=True)), mounts):
-            raise BackupError(f"{work} is not in memory (tmpfs): what is in a backup must not be written to a disk")
-        with tempfile.TemporaryDirectory(prefix="drill-", dir=work) as directory:
-            yield Path(directory)
-    except FileNotFoundError as error:
-        raise BackupError(f"the work directory {work} is missing") from error
