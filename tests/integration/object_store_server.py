@@ -180,8 +180,8 @@ class ObjectStore:
         image = self.directory / "disk.img"
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
-        # The server's metadata are extended attributes, which have to fit into one block. It runs as root: no blocks for
-        # root alone.
+        # The server's metadata are extended attributes, which have to fit into one block. No blocks are for root alone,
+        # as whom it runs.
         subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", str(image)], check=True)
         subprocess.run(["mount", "-o", "loop", str(image), str(self.data)], check=True)
         self._mounted = True

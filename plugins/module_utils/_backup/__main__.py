@@ -7,6 +7,7 @@
     now     the same, with a snapshot whatever there is
     list    show the backups
     drill   prove that the newest ones can be restored (on a backup host)
+    prune   remove what the retention no longer wants (on a backup host)
 
 Exit codes: 0 all is well, 1 something failed, 2 it could not even begin.
 """
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import agent, config, drill_verb, listing, report
+from . import agent, config, drill_verb, listing, prune_verb, report
 from .config import Config
 from .errors import BackupError
 
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
     shown = verbs.add_parser("list", help="show the backups")
     shown.add_argument("--json", action="store_true", help="as JSON")
     drill_verb.add(verbs)
+    prune_verb.add(verbs)
     given = parser.parse_args(arguments)
     if hasattr(given, "run"):
         # A verb of backup hosts, with a configuration of its own.
