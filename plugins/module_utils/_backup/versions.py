@@ -59,7 +59,7 @@ def client(
         config=botocore.config.Config(
             connect_timeout=5,
             read_timeout=timeout,
-            # Servers of others know buckets by path only, and not the checksums that newer releases add on their own.
+            # Servers of others know buckets by path only.
             s3={"addressing_style": "path" if endpoint else "auto"},
             retries={"mode": "standard", "total_max_attempts": attempts},
             parameter_validation=True,

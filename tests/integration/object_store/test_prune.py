@@ -247,3 +247,44 @@ def test_the_program_of_backup_hosts(site: Site, tmp_path: Path) -> None:
         'caravan_etcd_prune_success{cluster="demo",store="main"} 0'
         in (tmp_path / "metrics" / "caravan_etcd_prune.prom").read_text()
     )
+
+
+def test_the_module_shows_what_would_go_and_then_removes_it(site: Site, tmp_path: Path) -> None:
+    newest, gone = site.snapshot(DAY), site.snapshot(50 * DAY)
+    arguments = {
+        "cluster_name": "demo",
+        "stores": [site.server.settings("main", site.bucket, site.server.keeper, "site")],
+        "retention": {"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0},
+    }
+    before = site.versions()
+    expected = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments, "--check", "--diff")
+    assert expected["changed"] and site.versions() == before
+    assert f"main: {gone}\n" in expected["diff"]["before"] and f"main: {gone}\n" not in expected["diff"]["after"]
+    done = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments)
+    assert done["changed"] and site.versions() == both(newest)
+    again = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments)
+    assert not again["changed"]
+    assert site.server.keeper.secret not in json.dumps([expected, done, again])
+
+    arguments["stores"][0]["secret_key"] = site.server.writer.secret  # type: ignore[index]
+    refused = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments)
+    assert refused["failed"] and "SignatureDoesNotMatch" in refused["msg"]
+
+
+def run_module(directory: Path, module: str, arguments: dict[str, Any], *options: str) -> dict[str, Any]:
+    """One task of Ansible on this machine."""
+    book = directory / "play.yml"
+    tasks = [{"name": "task", module: arguments}]
+    book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    collections = Path(__file__).resolve().parents[3] / ".caravan" / "collections"
+    configuration = directory / "ansible.cfg"
+    configuration.write_text(f"[defaults]\ncollections_path = {collections}\nstdout_callback = ansible.posix.json\n")
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), str(book), *options],
+        env={**os.environ, "ANSIBLE_CONFIG": str(configuration)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    shown = json.loads(done.stdout[done.stdout.index("{") :])
+    return dict(shown["plays"][0]["tasks"][0]["hosts"]["localhost"])

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import datetime
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
+import yaml
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import retention
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.manifest import SnapshotManifest
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.names import (
@@ -20,6 +21,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._backup.names impo
 )
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.retention import Plan, Policy, Unit
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.versions import Version
+from ansible_collections.caravan.cluster.plugins.modules import etcd_backup_prune
 
 NOW = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.timezone.utc)
 NOTHING = Policy(last=0, hourly=0, daily=0, weekly=0, monthly=0)
@@ -326,6 +328,11 @@ def test_nothing_that_is_locked_goes(seed: int) -> None:
     retention.honour_locks(plan, locks, NOW)
     gone = {(each.key, each.id) for one in plan.going for each in one.versions}
     assert not [key for key in gone if locks.get(key, NOW) > NOW]
+
+
+def test_the_module_documents_the_policy_as_it_is() -> None:
+    documented = yaml.safe_load(etcd_backup_prune.DOCUMENTATION)["options"]["retention"]["suboptions"]
+    assert {name: option["default"] for name, option in documented.items()} == asdict(Policy())
 
 
 def test_a_policy_with_negative_numbers_is_refused() -> None:
