@@ -16,6 +16,8 @@ description:
     is written from the same keys, so the first connection is already a checked one.
   - Machines that are there are never replaced. One whose definition has changed since is named in a warning.
   - What belongs to the inventory is told by the label C(caravan.inventory), never by a name.
+  - Several projects (checkouts, directories that C(ansible-playbook) is started in) may have machines on one machine.
+    The label C(caravan.project) tells them apart, and machines of another project are neither used nor removed.
 author:
   - Caravan contributors (@caravan-cluster)
 options:
@@ -28,8 +30,16 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  project:
+    description:
+      - The directory on the controller that the machines belong to. Machines of the same inventory name that another
+        directory has made are refused, unless that directory is gone.
+    type: path
+    required: true
   every_inventory:
-    description: With O(state=absent), removes the machines of every inventory and the node images as well.
+    description:
+      - With O(state=absent), removes the machines of every inventory of O(project), and the node images that no other
+        project's machines use.
     type: bool
     default: false
   image:
@@ -97,6 +107,7 @@ EXAMPLES = r"""
 - name: Make two machines
   caravan.cluster.podman_nodes:
     inventory: local
+    project: /srv/caravan
     image: localhost/caravan-node:3f2a9c01d4be
     cidr: 10.98.0.0/24
     machines:
@@ -108,6 +119,7 @@ EXAMPLES = r"""
 - name: Remove all that the inventory has
   caravan.cluster.podman_nodes:
     inventory: local
+    project: /srv/caravan
     state: absent
     ssh_directory: .caravan/local/ssh
     containers_conf: "{{ role_path }}/files/containers.conf"
@@ -151,6 +163,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._podman import nodes
 from ..module_utils._podman.client import Podman, PodmanError, run
+from ..module_utils._podman.observe import bridge_of, inventories_of, observe, unused_images
 
 
 def ssh_answers(address: str) -> str:
@@ -274,32 +287,8 @@ class Nodes:
         )
 
 
-def bridge_of(podman: Podman, inventory: str) -> str:
-    """The network's bridge on the controller."""
-    return podman.json("network", "inspect", nodes.network_name(inventory))[0]["network_interface"]
-
-
-def is_attached(podman: Podman, inventory: str, cidr: str) -> bool:
-    """Whether the controller has its address on the bridge. There is no bridge while no machine runs."""
-    try:
-        shown = run(["ip", "-brief", "address", "show", "dev", bridge_of(podman, inventory)], podman.environment)
-    except PodmanError:
-        return False
-    return nodes.controller_address(cidr) in shown.decode().split()
-
-
-def observe(podman: Podman, keys: Keys, inventory: str, cidr: str = "") -> nodes.Current:
-    label = f"label={nodes.INVENTORY_LABEL}={inventory}"
-    listed = podman.json("ps", "--all", "--format=json", f"--filter={label}")
-    volumes = podman.run("volume", "ls", "--quiet", f"--filter={label}").decode().split()
-    network = podman.ok("network", "exists", nodes.network_name(inventory))
-    return nodes.Current(
-        network=network,
-        controller_attached=network and bool(cidr) and is_attached(podman, inventory, cidr),
-        containers=nodes.parse_containers(listed),
-        volumes=frozenset(volumes),
-        keys=keys.held(),
-    )
+def is_directory(path: str) -> bool:
+    return Path(path).is_dir()
 
 
 def in_parallel(function: Callable[[Any], object], items: Iterable[Any]) -> None:
@@ -312,6 +301,7 @@ def in_parallel(function: Callable[[Any], object], items: Iterable[Any]) -> None
 def make_present(module: AnsibleModule, podman: Podman, keys: Keys) -> dict:
     desired = nodes.Desired(
         inventory=module.params["inventory"],
+        project=module.params["project"],
         cidr=module.params["cidr"],
         image=module.params["image"],
         machines=tuple(
@@ -325,7 +315,9 @@ def make_present(module: AnsibleModule, podman: Podman, keys: Keys) -> dict:
         ),
     )
     nodes.check(desired)
-    plan = nodes.plan_present(observe(podman, keys, desired.inventory, desired.cidr), desired)
+    current = observe(podman, keys.held(), desired.inventory, desired.cidr)
+    nodes.check_project(desired.inventory, current, desired.project, is_directory)
+    plan = nodes.plan_present(current, desired)
     if not module.check_mode:
         keys.make_all(desired)
         worker = Nodes(podman, keys, desired, module.params["names"])
@@ -360,27 +352,27 @@ def remove(podman: Podman, inventory: str, plan: nodes.Plan) -> None:
 
 
 def make_absent(module: AnsibleModule, podman: Podman, keys: Keys) -> dict:
-    inventories = [module.params["inventory"]]
+    inventory, project = module.params["inventory"], module.params["project"]
+    found = {inventory: observe(podman, keys.held(), inventory)}
     images: list = []
     if module.params["every_inventory"]:
-        label = f"label={nodes.INVENTORY_LABEL}"
-        found = set()
-        for kind in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
-            for entry in podman.json(*kind, "--format=json", f"--filter={label}"):
-                labels = entry.get("Labels", entry.get("labels")) or {}
-                found.add(labels[nodes.INVENTORY_LABEL])
-        inventories = sorted(found | set(inventories))
-        images = podman.run("image", "ls", "--quiet", "--filter=label=caravan.image").decode().split()
+        if nodes.owner(found[inventory], project, is_directory):
+            # It goes by the name of one of ours, and is somebody else's: everything of ours does not include it.
+            del found[inventory]
+        found.update({name: observe(podman, keys.held(), name) for name in sorted(inventories_of(podman, project))})
+        images = unused_images(podman, found)
+    for name, current in found.items():
+        nodes.check_project(name, current, project, is_directory)
     actions = []
-    for inventory in inventories:
-        plan = nodes.plan_absent(observe(podman, keys, inventory))
+    for inventory, current in found.items():
+        plan = nodes.plan_absent(current)
         actions += [f"{inventory}: {action}" for action in plan.actions]
         if not module.check_mode:
             remove(podman, inventory, plan)
     if images:
         actions += [f"remove image {image}" for image in images]
         if not module.check_mode:
-            podman.run("image", "rm", "--force", *images)
+            podman.run("image", "rm", *images)
     if keys.directory.exists():
         actions.append(f"remove {keys.directory}")
         if not module.check_mode:
@@ -392,6 +384,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "inventory": {"type": "str", "required": True},
+            "project": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "every_inventory": {"type": "bool", "default": False},
             "image": {"type": "str"},
@@ -429,7 +422,7 @@ def main() -> None:
     try:
         make = make_present if module.params["state"] == "present" else make_absent
         result = make(module, podman, keys)
-    except (PodmanError, nodes.DefinitionError) as error:
+    except (PodmanError, nodes.DefinitionError, nodes.ForeignError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(result["actions"]),

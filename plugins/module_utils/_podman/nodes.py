@@ -13,9 +13,11 @@ import io
 import ipaddress
 import json
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 INVENTORY_LABEL = "caravan.inventory"
+PROJECT_LABEL = "caravan.project"
 MACHINE_LABEL = "caravan.machine"
 DEFINITION_LABEL = "caravan.definition"
 
@@ -25,6 +27,10 @@ HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 
 class DefinitionError(Exception):
     """The wanted machines cannot exist together. The text names the machine and the value."""
+
+
+class ForeignError(Exception):
+    """The inventory's machines belong to another project. The text names both."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Desired:
-    """All wanted machines of one inventory."""
+    """All wanted machines of one inventory. `project` is the directory on the controller that they belong to."""
 
     inventory: str
+    project: str
     cidr: str
     image: str
     machines: tuple[Machine, ...]
@@ -69,9 +76,11 @@ class Current:
     """What podman has of one inventory, by label, and the machines whose keys the controller holds.
 
     controller_attached: whether the controller has its address on the machines' bridge and so can reach them.
+    projects: the directories on the controller that the containers and the network are labelled with.
     """
 
     network: bool = False
+    projects: frozenset[str] = frozenset()
     controller_attached: bool = False
     containers: tuple[Existing, ...] = ()
     volumes: frozenset[str] = frozenset()
@@ -169,6 +178,25 @@ def plan_present(current: Current, desired: Desired) -> Plan:
     return Plan(tuple(actions), tuple(outdated), tuple(sorted(set(existing) - wanted)))
 
 
+def owner(current: Current, project: str, exists: Callable[[str], bool]) -> str:
+    """The other project that the machines belong to, or nothing. What is left of one that is gone is anybody's."""
+    return next((other for other in sorted(current.projects - {project}) if exists(other)), "")
+
+
+def check_project(inventory: str, current: Current, project: str, exists: Callable[[str], bool]) -> None:
+    """Raise ForeignError where the machines belong to another project that `exists`.
+
+    Two checkouts on one controller may both have an inventory of the same name. Neither may take, or take away, the
+    other's machines.
+    """
+    other = owner(current, project, exists)
+    if other:
+        raise ForeignError(
+            f"the machines of the inventory {inventory} belong to {other}, and this is {project}: remove them from "
+            "there, or choose another local_machines_name and local_machines_cidr"
+        )
+
+
 def plan_absent(current: Current) -> Plan:
     """Remove all that carries the inventory's label."""
     actions = [Action("remove", container.machine) for container in current.containers]
@@ -193,9 +221,13 @@ def network_arguments(desired: Desired) -> list[str]:
         "--disable-dns",
         "--internal",
         f"--subnet={desired.cidr}",
-        f"--label={INVENTORY_LABEL}={desired.inventory}",
+        *owner_labels(desired),
         network_name(desired.inventory),
     ]
+
+
+def owner_labels(desired: Desired) -> list[str]:
+    return [f"--label={INVENTORY_LABEL}={desired.inventory}", f"--label={PROJECT_LABEL}={desired.project}"]
 
 
 def hardware_address(address: str) -> str:
@@ -211,7 +243,7 @@ def volume_arguments(desired: Desired, machine: Machine, path: str) -> list[str]
     return [
         "volume",
         "create",
-        f"--label={INVENTORY_LABEL}={desired.inventory}",
+        *owner_labels(desired),
         f"--label={MACHINE_LABEL}={machine.name}",
         volume_name(desired.inventory, machine.name, path),
     ]
@@ -237,7 +269,7 @@ def container_arguments(desired: Desired, machine: Machine, kernel_modules: bool
         "--no-hosts",
         "--dns=none",
         "--stop-timeout=30",
-        f"--label={INVENTORY_LABEL}={desired.inventory}",
+        *owner_labels(desired),
         f"--label={MACHINE_LABEL}={machine.name}",
         f"--label={DEFINITION_LABEL}={definition(desired, machine)}",
         *(f"--volume={volume}" for volume in [*volumes, *mounts, *modules]),

@@ -12,7 +12,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._podman import nod
 
 CP1 = nodes.Machine("cp1", "10.98.0.11", volumes=("/var/lib/etcd",))
 MIRROR1 = nodes.Machine("mirror1", "10.98.0.10", mounts=(nodes.Mount("/cache", "/srv/mirror"),))
-DESIRED = nodes.Desired("local", "10.98.0.0/24", "localhost/caravan-node:1", (CP1, MIRROR1))
+DESIRED = nodes.Desired("local", "/srv/caravan", "10.98.0.0/24", "localhost/caravan-node:1", (CP1, MIRROR1))
 
 
 def running(machine: nodes.Machine, state: str = "running") -> nodes.Existing:
@@ -159,3 +159,22 @@ def test_podman_is_read_by_labels() -> None:
         {"Names": ["by-hand"], "State": "running", "Labels": {"caravan.inventory": "local"}},
     ]
     assert nodes.parse_containers(listed) == (nodes.Existing("", "running", ""), nodes.Existing("cp1", "exited", "abc"))
+
+
+def test_machines_of_another_project_are_not_ours() -> None:
+    current = replace(SETTLED, projects=frozenset({"/srv/other"}))
+    with pytest.raises(nodes.ForeignError, match=r"local belong to /srv/other, and this is /srv/caravan"):
+        nodes.check_project("local", current, DESIRED.project, lambda path: True)
+
+
+@pytest.mark.parametrize("projects", [{DESIRED.project}, {"/srv/gone"}, set()])
+def test_machines_of_this_project_or_of_one_that_is_gone_are(projects: set[str]) -> None:
+    current = replace(SETTLED, projects=frozenset(projects))
+    nodes.check_project("local", current, DESIRED.project, lambda path: path != "/srv/gone")
+
+
+def test_all_that_is_made_carries_inventory_and_project() -> None:
+    wanted = {"--label=caravan.inventory=local", "--label=caravan.project=/srv/caravan"}
+    assert wanted <= set(nodes.network_arguments(DESIRED))
+    assert wanted <= set(nodes.volume_arguments(DESIRED, CP1, "/var/lib/etcd"))
+    assert wanted <= set(nodes.container_arguments(DESIRED, CP1, False))
