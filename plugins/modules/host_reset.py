@@ -11,13 +11,14 @@ short_description: Take a cluster's services, data and network devices off a hos
 version_added: 0.1.0
 description:
   - Stops and disables services, ends the containers they left running, removes directories, files, network devices and
-    packet filter tables. What is not there is passed over, so an interrupted reset can be run again.
+    packet filter rules. What is not there is passed over, so an interrupted reset can be run again.
+  - The kernel's settings stay as they are until the next boot.
   - Destroys data. The playbooks that call it ask for consent first.
 author:
   - Caravan contributors (@caravan-cluster)
 options:
   units:
-    description: systemd units, in the order in which they are stopped.
+    description: systemd units, in the order in which they are stopped. The first is what would restart containers.
     type: list
     elements: str
     default: []
@@ -38,8 +39,20 @@ options:
     type: list
     elements: str
     default: []
+  chains:
+    description:
+      - Prefixes of iptables chains to delete, with all rules that lead to them, in all tables. Other rules stay.
+      - Prefixes of their sets (ipset) too, for addresses of either family.
+    type: list
+    elements: str
+    default: []
+  namespaces:
+    description: Prefixes of network namespaces to delete, as a CNI runtime names them.
+    type: list
+    elements: str
+    default: []
   shim:
-    description: Name of the process that holds a container; what runs under it is ended after the units have stopped.
+    description: Name of the process that holds a container; what runs under it is ended after the first unit stopped.
     type: str
     default: containerd-shim-runc-v2
 extends_documentation_fragment:
@@ -53,6 +66,8 @@ EXAMPLES = r"""
     paths: [/etc/kubernetes, /var/lib/kubelet, /var/lib/etcd]
     links: [cni0, flannel.1]
     tables: ["ip kube-proxy"]
+    chains: [KUBE-]
+    namespaces: [cni-]
 """
 
 RETURN = r"""
@@ -80,16 +95,28 @@ class Reset:
         self.removed: list[str] = []
 
     def run(self) -> None:
-        for unit in self.module.params["units"]:
+        first, rest = self.module.params["units"][:1], self.module.params["units"][1:]
+        for unit in first:
             self._unit(unit)
+        # Before the others: etcd, asked to end, waits for the API server to hang up.
         self._processes(self.module.params["shim"])
+        for unit in rest:
+            self._unit(unit)
         for path in self.module.params["paths"]:
             self._path(Path(path))
+        if any(line.startswith("path /etc/systemd/system/") for line in self.removed) and not self.module.check_mode:
+            self._run(["systemctl", "daemon-reload"])
+        for namespace in self._present_namespaces():
+            self._do(f"network namespace {namespace}", ["ip", "netns", "delete", namespace])
         for link in self.module.params["links"]:
             if Path("/sys/class/net", link).exists():
                 self._do(f"link {link}", ["ip", "link", "delete", link])
         for table in self._present_tables():
             self._do(f"table {table}", ["nft", "delete", "table", *table.split()])
+        for family in ("iptables", "ip6tables"):
+            self._chains(family)
+        for name in self._present_sets():
+            self._do(f"set {name}", ["ipset", "destroy", name])
 
     def _unit(self, unit: str) -> None:
         code, out, _err = self.module.run_command(
@@ -150,13 +177,38 @@ class Reset:
         present = {line[len("table ") :].strip() for line in out.splitlines() if line.startswith("table ")}
         return [table for table in self.module.params["tables"] if table in present]
 
+    def _present_namespaces(self) -> list[str]:
+        directory = Path("/run/netns")
+        names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+        return [name for name in names if name.startswith(tuple(self.module.params["namespaces"]))]
+
+    def _chains(self, family: str) -> None:
+        if not self.module.params["chains"] or not self.module.get_bin_path(f"{family}-save"):
+            return
+        _code, saved, _err = self.module.run_command([f"{family}-save"])
+        kept, chains = _without_chains(saved, self.module.params["chains"])
+        if not chains:
+            return
+        self.removed.append(f"{len(chains)} chains of {family}")
+        if not self.module.check_mode:
+            # All tables in one step each: at no time is there half a rule set.
+            self._run([f"{family}-restore"], data=kept)
+
+    def _present_sets(self) -> list[str]:
+        prefixes = self.module.params["chains"]
+        if not prefixes or not self.module.get_bin_path("ipset"):
+            return []
+        _code, out, _err = self.module.run_command(["ipset", "list", "-name"])
+        # Sets of the second address family have the name of the first's behind "inet6:".
+        return [name for name in out.split() if name.rpartition(":")[2].startswith(tuple(prefixes))]
+
     def _do(self, what: str, command: list[str]) -> None:
         self.removed.append(what)
         if not self.module.check_mode:
             self._run(command)
 
-    def _run(self, command: list[str]) -> None:
-        code, out, err = self.module.run_command(command)
+    def _run(self, command: list[str], data: str | None = None) -> None:
+        code, out, err = self.module.run_command(command, data=data)
         if code != 0:
             self.module.fail_json(
                 msg=f"'{' '.join(command)}' failed ({code}): {(err or out).strip()}", removed=self.removed
@@ -195,6 +247,23 @@ def _descendants(roots: list[int]) -> list[int]:
     return found
 
 
+def _without_chains(saved: str, prefixes: list[str]) -> tuple[str, set[str]]:
+    """`saved`, as iptables-save prints it, without these chains and what leads there; and the names of these chains."""
+    starts = tuple(prefixes)
+    kept, chains = [], set()
+    for line in saved.splitlines(keepends=True):
+        words = line.split()
+        if line.startswith(":") and words[0][1:].startswith(starts):
+            chains.add(words[0][1:])
+        elif line.startswith("-A ") and any(
+            before in ("-A", "-j", "-g") and word.startswith(starts) for before, word in zip(words, words[1:])
+        ):
+            continue
+        else:
+            kept.append(line)
+    return "".join(kept), chains
+
+
 def _mounts_below(path: Path, mounts: str) -> list[str]:
     """Mount points strictly below `path`, deepest first. `mounts` is the text of /proc/self/mounts."""
     prefix = f"{path}/"
@@ -208,6 +277,8 @@ def argument_spec() -> dict:
         "paths": {"type": "list", "elements": "path", "default": []},
         "links": {"type": "list", "elements": "str", "default": []},
         "tables": {"type": "list", "elements": "str", "default": []},
+        "chains": {"type": "list", "elements": "str", "default": []},
+        "namespaces": {"type": "list", "elements": "str", "default": []},
         "shim": {"type": "str", "default": "containerd-shim-runc-v2"},
     }
 
