@@ -56,7 +56,7 @@ def serving(data: Path, directory: Path, timeout: float) -> Iterator[Etcd]:
 
 @contextlib.contextmanager
 def process(arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; what it says goes to `log`."""
+    """Run a server until the block ends; what it says goes to `log`. It is killed: nothing of it has to survive."""
     with log.open("wb") as output:
         try:
             running = subprocess.Popen(
@@ -67,12 +67,8 @@ def process(arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen[by
         try:
             yield running
         finally:
-            running.terminate()
-            try:
-                running.wait(10)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
+            running.kill()
+            running.wait()
 
 
 def wait(missing: Callable[[], str], running: subprocess.Popen[bytes], log: Path, timeout: float) -> None:
