@@ -111,7 +111,8 @@ def text(results: Sequence[prune.Result], dry_run: bool) -> str:
         lines += [f"  NOTE      {words}" for words in [shown["refused"]] if words]
         lines += [f"  FAILED    {words}" for words in [shown["error"]] if words]
         done = "" if dry_run else f", {len(result.removed)} removed ({result.removed_bytes / 1e6:.1f} MB)"
-        lines.append(f"  {len(shown['kept'])} stay{done}")
+        locked = f", {len(result.locked)} keys locked for longer" if result.locked else ""
+        lines.append(f"  {len(shown['kept'])} stay{done}{locked}")
     return "\n".join(lines)
 
 
