@@ -45,7 +45,8 @@ class ActionModule(ActionBase):
         try:
             layouts = {host: _layout(host, entry["content"]) for host, entry in seen.items()}
             day = datetime.now(timezone.utc).strftime("%Y%m%d")
-            decided = plan(layouts, arguments["stored"], arguments["resources"], _new_key, day)
+            settled = all(entry["sha256"] == entry["loaded_sha256"] for entry in seen.values())
+            decided = plan(layouts, arguments["stored"], arguments["resources"], _new_key, day, settled)
         except EncryptionError as error:
             raise AnsibleActionFail(str(error)) from None
         steps = decided.steps(layouts)

@@ -31,6 +31,7 @@ class ActionModule(ActionBase):
                 "extra_names": {"type": "list", "elements": "str", "default": []},
                 "key_algorithm": {"type": "str", "choices": list(crypto.ALGORITHMS), "default": "ecdsa-p256"},
                 "leaf_validity_days": {"type": "float", "default": 365},
+                "renew_leaves": {"type": "bool", "default": False},
             }
         )
         held = variables.get("__identity_held") or {}
@@ -97,7 +98,7 @@ class ActionModule(ActionBase):
             seen = held["certificates"].get(leaf.certificate)
             authority = values.get("etcd_ca.crt", "")
             facts = crypto.read_leaf(seen["pem"], authority, seen["fits_key"], seen["key_is_private"]) if seen else None
-            reason = reason_to_issue(wanted, facts, now)
+            reason = reason_to_issue(wanted, facts, now) or ("asked for" if arguments["renew_leaves"] else "")
             if not reason:
                 continue
             if "etcd_ca.key" not in values:

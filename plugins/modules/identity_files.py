@@ -41,6 +41,10 @@ options:
     description: Validity of a new certificate, in days.
     type: float
     default: 365
+  renew_leaves:
+    description: Issue the host's certificates anew whatever is left of their life.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - caravan.cluster.attributes
 attributes:

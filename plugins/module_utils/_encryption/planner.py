@@ -59,11 +59,13 @@ def plan(
     wanted: Sequence[str],
     make: Callable[[str], Key],
     day: str,
+    settled: bool = True,
 ) -> Plan:
     """Plan a rotation, or the rest of one.
 
     `seen`: the configuration of every control-plane host. `stored`: how many objects etcd has under which key.
     `wanted`: the resources to encrypt. `make` makes a key of a name; `day` is the date for it, YYYYMMDD.
+    `settled`: every API server uses the configuration on its disk; where one does not yet, a rotation was cut off.
     EncryptionError where keys are lost or differ between hosts.
     """
     known = _all_keys(seen)
@@ -74,7 +76,7 @@ def plan(
             f"etcd holds objects under keys that no API server has: {told}. They cannot be read. Bring the key back, "
             "from a host that was away or the identity bundle, or delete these objects; nothing was changed."
         )
-    begun = any(len(layout.keys) > 1 for layout in seen.values()) or len(known) > 1
+    begun = not settled or any(len(layout.keys) > 1 for layout in seen.values()) or len(known) > 1
     if begun:
         newest = _newest(seen, known)
     else:

@@ -15,7 +15,14 @@ from . import kubeconfig
 
 
 def not_after(certificate_pem: str) -> datetime.datetime:
-    """Return when a certificate ends. A small walk through its DER: the standard library has no parser for it.
+    """Return when a certificate ends."""
+    return validity(certificate_pem)[1]
+
+
+def validity(certificate_pem: str) -> tuple[datetime.datetime, datetime.datetime]:
+    """Return (begin, end) of a certificate's life.
+
+    A small walk through its DER: the standard library has no parser for it.
 
     Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version, serial, algorithm, issuer, validity SEQUENCE { from, to }
     ... } }
@@ -38,12 +45,16 @@ def not_after(certificate_pem: str) -> datetime.datetime:
         at = end
     for _field in ("serial", "algorithm", "issuer"):
         at = element(at)[2]
+
+    def moment(of: tuple[int, int, int]) -> datetime.datetime:
+        tag, start, end = of
+        text = der[start:end].decode("ascii")
+        return datetime.datetime.strptime(text, "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ").replace(
+            tzinfo=datetime.timezone.utc
+        )
+
     first = element(element(at)[1])
-    tag, start, end = element(first[2])
-    text = der[start:end].decode("ascii")
-    return datetime.datetime.strptime(text, "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ").replace(
-        tzinfo=datetime.timezone.utc
-    )
+    return moment(first), moment(element(first[2]))
 
 
 def reason_to_write(text: str, ca_sha256: str, now: datetime.datetime, renew_before: datetime.timedelta) -> str:

@@ -92,6 +92,13 @@ def test_an_interrupted_rotation_is_completed_without_another_key(
     assert steps(seen) == expected
 
 
+def test_a_configuration_that_is_not_in_use_yet_is_the_end_of_an_interrupted_rotation() -> None:
+    seen = dict.fromkeys(HOSTS, held(TWO))
+    decided = plan(seen, {TWO.name: 3}, ("secrets",), make, DAY, settled=False)
+    assert (decided.newest, decided.begun) == (TWO.name, True)
+    assert [step["step"] for step in decided.steps(seen)] == ["rewrite"]
+
+
 def test_objects_under_an_old_key_keep_it_readable_everywhere() -> None:
     seen = {"cp1": held(TWO), "cp2": held(TWO, ONE)}
     assert steps(seen, {"key1": 1})[0] == ("add", ["cp1"])
