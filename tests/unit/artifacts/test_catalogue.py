@@ -154,6 +154,19 @@ def test_recorded_figures_are_figures(component: str) -> None:
             assert digest is None or (digest.startswith("sha256:") and len(digest) == 71)
 
 
+def test_two_minor_versions_of_kubernetes_can_be_in_one_mirror() -> None:
+    listed = catalogue.versions(REAL, "kubernetes")
+    assert {"1.35.4", "1.36.3"} <= set(listed)
+    assert {catalogue.expand("{major}.{minor}", version) for version in listed} >= {"1.35", "1.36"}
+    entry = REAL["kubernetes"]
+    for patterns in (
+        [entry["files"][name]["url"] for name in catalogue.file_names(entry)],
+        [entry["images"][name]["reference"] for name in catalogue.image_names(entry)],
+    ):
+        places = [catalogue.expand(pattern, version, "amd64") for pattern in patterns for version in listed]
+        assert len(set(places)) == len(places) == len(patterns) * len(listed)
+
+
 def test_the_actions_know_the_roles_defaults() -> None:
     import yaml
 
