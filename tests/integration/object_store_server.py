@@ -86,7 +86,7 @@ class ObjectStore:
             self._mount(megabytes)
         for name in ("objects", "versions", "users"):
             (self.data / name).mkdir()
-        self._write_users()
+        self.set_users(self.writer, self.keeper)
 
     @property
     def ca(self) -> str:
@@ -234,14 +234,13 @@ class ObjectStore:
         (self.directory / "server.key").touch(mode=0o600)
         (self.directory / "server.key").write_bytes(key_pem)
 
-    def _write_users(self) -> None:
-        accounts = {
-            keys.access: {"access": keys.access, "secret": keys.secret, "role": "user"}
-            for keys in (self.writer, self.keeper)
-        }
-        file = self.data / "users" / "users.json"
+    def set_users(self, *users: Keys) -> None:
+        """Have these users, beside root, and no others; also while it runs."""
+        accounts = {keys.access: {"access": keys.access, "secret": keys.secret, "role": "user"} for keys in users}
+        file = self.data / "users" / "users.new"
         file.touch(mode=0o600)
         file.write_text(json.dumps({"accessAccounts": accounts}))
+        file.replace(file.with_name("users.json"))
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ def test_a_keeper_deletes_what_is_not_locked(object_store: ObjectStore) -> None:
     assert refusal(writer.put_object_retention, Bucket=bucket, Key="one", Retention=retention) == "AccessDenied"
     keeper.put_object_retention(Bucket=bucket, Key="one", VersionId=version, Retention=retention)
 
+    assert refusal(keeper.put_object, Bucket=bucket, Key="two", Body=b"2") == "AccessDenied"
     one = {"Bucket": bucket, "Key": "one", "VersionId": version}
     assert refusal(keeper.delete_object, **one) == "AccessDenied"
     assert refusal(keeper.delete_object, **one, BypassGovernanceRetention=True) == "AccessDenied"
@@ -74,6 +75,16 @@ def test_nobody_else_gets_in(object_store: ObjectStore) -> None:
     assert refusal(forger.list_objects_v2, Bucket=bucket) == "SignatureDoesNotMatch"
     object_store.bucket("others", grants={})
     assert refusal(object_store.client(object_store.writer).list_objects_v2, Bucket="others") == "AccessDenied"
+
+
+def test_a_user_gets_another_key_while_the_server_runs(object_store: ObjectStore) -> None:
+    bucket = object_store.bucket("backups")
+    before, after = object_store.client(object_store.writer), Keys(object_store.writer.access, "another-secret-key")
+    before.put_object(Bucket=bucket, Key="one", Body=b"1")
+    object_store.set_users(after)
+    assert refusal(before.list_objects_v2, Bucket=bucket) == "SignatureDoesNotMatch"
+    assert object_store.client(after).list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    assert refusal(object_store.client(object_store.keeper).list_objects_v2, Bucket=bucket) == "InvalidAccessKeyId"
 
 
 def test_a_bucket_is_made_once(object_store: ObjectStore) -> None:
