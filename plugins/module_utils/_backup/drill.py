@@ -280,6 +280,15 @@ def check_settings(seen: Mapping[str, str], wanted: Mapping[str, str]) -> Check:
     return passed("settings", f"the snapshot is of the cluster {seen['cluster']}")
 
 
+def check_api_server(read: int, wanted: int, account: str) -> Check:
+    """An API server with the bundle's keys reads every Secret, and knows the service accounts whose tokens it signs."""
+    if read != wanted:
+        return failed("api_server", f"an API server reads {read} Secrets, wanted {wanted}")
+    if not account.startswith("system:serviceaccount:"):
+        return failed("api_server", f"an API server takes the bearer of a service account's token for {account}")
+    return passed("api_server", f"an API server reads {read} Secrets, and signs tokens with the service-account key")
+
+
 def document(cluster: str, host: str, started: datetime.datetime, stores: Sequence[StoreReport]) -> dict[str, Any]:
     """Return the report as JSON has it; docs/drills.md describes it."""
     return {

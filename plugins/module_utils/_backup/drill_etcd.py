@@ -71,8 +71,11 @@ def process(arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen[by
             running.wait()
 
 
-def wait(missing: Callable[[], str], running: subprocess.Popen[bytes], log: Path, timeout: float) -> None:
-    """Wait until nothing is missing any more. BackupError says what was, or what the server said at its end."""
+def wait(missing: Callable[[], str], running: subprocess.Popen[bytes], log: Path | None, timeout: float) -> None:
+    """Wait until nothing is missing any more. BackupError says what was, or what the server said at its end.
+
+    `log`: None where what the server says may hold secrets.
+    """
     title = Path(str(running.args[0] if isinstance(running.args, list) else running.args)).name
     end = time.monotonic() + timeout
     while True:
@@ -80,7 +83,8 @@ def wait(missing: Callable[[], str], running: subprocess.Popen[bytes], log: Path
         if not why_not:
             return
         if running.poll() is not None:
-            raise BackupError(f"{title} ended with {running.returncode}: {_last_words(log)}")
+            said = f": {_last_words(log)}" if log else ""
+            raise BackupError(f"{title} ended with {running.returncode}{said}")
         if time.monotonic() > end:
             raise BackupError(f"{title} was not ready within {timeout:g} s: {why_not}")
         time.sleep(0.1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import drill, drill_bundle, drill_etcd, memory, registry, seal, secretbox
+from . import drill, drill_api, drill_bundle, drill_etcd, memory, registry, seal, secretbox
 from .errors import BackupError
 from .etcd import Etcd, status_of
 from .identity import Bundle, digest, unpack
@@ -23,6 +23,8 @@ from .stores import Store
 _ROOT_CA = "/registry/configmaps/kube-system/kube-root-ca.crt"
 _AUTHENTICATION = "/registry/configmaps/kube-system/extension-apiserver-authentication"
 _KUBEADM = "/registry/configmaps/kube-system/kubeadm-config"
+# Where a bundle does not say it: Kubernetes' own.
+_SERVICE_CIDR = "10.96.0.0/12"
 # Why values cannot be read: the first ones tell.
 _MOST_UNREAD = 100
 
@@ -202,3 +204,16 @@ class _Drill:
         seen = registry.cluster_settings(self.maps.get(_KUBEADM, {}).get("ClusterConfiguration", ""))
         wanted: dict[str, Any] = {**self.bundles["control_plane"].settings, "cluster": self.settings.cluster}
         return drill.check_settings(seen, wanted)
+
+    def _api_server(self) -> drill.Check:
+        bundle = self.bundles["control_plane"]
+        api = self.stack.enter_context(
+            drill_api.serving(
+                self.etcd,
+                bundle.files,
+                bundle.settings.get("service_cidr") or _SERVICE_CIDR,
+                self.directory,
+                self.settings.timeout,
+            )
+        )
+        return drill.check_api_server(api.secrets(), self.report.counts.get("/registry/secrets", 0), api.account())

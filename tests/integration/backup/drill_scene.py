@@ -20,6 +20,7 @@ import yaml
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.edges import read_catalogue
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.filling import Mirror
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import (
+    drill_api,
     drill_bundle,
     drill_etcd,
     identity,
@@ -28,6 +29,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._backup import (
     seal,
     stores,
 )
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.drill_api import Api
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.etcd import Etcd, status_of
 from ansible_collections.caravan.cluster.plugins.module_utils._identity import crypto
 from nacl.secret import SecretBox
@@ -36,6 +38,7 @@ from object_store_server import Keys, ObjectStore
 REPOSITORY = Path(__file__).resolve().parents[3]
 CLUSTER = "harbour"
 ETCD = "3.6.8"
+KUBERNETES = "1.36.3"
 UTC = datetime.timezone.utc
 KEY1, KEY2 = bytes(range(32)), bytes(range(1, 33))
 
@@ -127,10 +130,29 @@ class Identity:
         entries = [{"name": name, "secret": base64.b64encode(key).decode()} for name, key in keys.items()]
         providers: list[dict[str, Any]] = [{"secretbox": {"keys": entries}}, {"identity": {}}]
         document = {
+            "apiVersion": "apiserver.config.k8s.io/v1",
             "kind": "EncryptionConfiguration",
             "resources": [{"resources": ["secrets"], "providers": providers}],
         }
         return yaml.safe_dump(document).encode()
+
+
+def use(api: Api, owner: Identity) -> None:
+    """What a cluster has that was made through an API server."""
+    system = "/api/v1/namespaces/kube-system"
+    configuration = yaml.safe_dump({"clusterName": owner.cluster})
+    ca, front_proxy = owner.text(drill_bundle.KUBERNETES_CA), owner.text(drill_bundle.FRONT_PROXY_CA)
+    maps = {
+        "kube-root-ca.crt": {"ca.crt": ca},
+        "extension-apiserver-authentication": {"client-ca-file": ca, "requestheader-client-ca-file": front_proxy},
+        "kubeadm-config": {"ClusterConfiguration": configuration},
+    }
+    for name, data in maps.items():
+        api.call("POST", f"{system}/configmaps", {"metadata": {"name": name}, "data": data})
+    api.call("POST", f"{system}/serviceaccounts", {"metadata": {"name": "default"}})
+    for number in range(20):
+        secret = {"metadata": {"name": f"secret-{number}"}, "stringData": {"password": os.urandom(20).hex()}}
+        api.call("POST", "/api/v1/namespaces/default/secrets", secret)
 
 
 def fill(etcd: Etcd, owner: Identity, key: bytes = KEY1, key_name: str = "key1") -> None:
@@ -263,6 +285,18 @@ def made(directory: Path, owner: Identity, recipient: str, **filling: Any) -> Ba
     directory.mkdir(mode=0o700, exist_ok=True)
     with drill_etcd.serving(directory / "data", directory, 60) as etcd:
         fill(etcd, owner, **filling)
+        return take(etcd, owner, directory / "backup", recipient, datetime.timedelta(minutes=5))
+
+
+def made_through_an_api_server(directory: Path, owner: Identity, recipient: str, broken: bool) -> Backup:
+    """A backup of what a real API server wrote. `broken`: one Secret is well encrypted, and no Secret."""
+    directory.mkdir(mode=0o700)
+    with drill_etcd.serving(directory / "data", directory, 60) as etcd:
+        files = owner.files["control_plane"]
+        with drill_api.serving(etcd, files, "10.96.0.0/16", directory, 90) as api:
+            use(api, owner)
+        if broken:
+            put(etcd, "/registry/secrets/default/broken", encrypted(b"k8s\x00 no Secret at all"))
         return take(etcd, owner, directory / "backup", recipient, datetime.timedelta(minutes=5))
 
 

@@ -23,12 +23,14 @@ from drill_scene import (
     ETCD,
     KEY1,
     KEY2,
+    KUBERNETES,
     Backup,
     Identity,
     Key,
     add_bundle,
     connect,
     made,
+    made_through_an_api_server,
     new_key,
     programs,
 )
@@ -42,10 +44,10 @@ HOUR = datetime.timedelta(hours=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def etcd_programs() -> Iterator[None]:
-    """etcd's programs come first in PATH."""
+def built_programs() -> Iterator[None]:
+    """The programs that the mirror serves come first in PATH."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{programs('etcd', ETCD)}:{os.environ['PATH']}")
+        patch.setenv("PATH", f"{programs('etcd', ETCD)}:{programs('kubernetes', KUBERNETES)}:{os.environ['PATH']}")
         yield
 
 
@@ -341,3 +343,22 @@ def test_catches_a_store_that_does_not_answer(scene: Scene, server: ObjectStore)
 def test_refuses_to_work_on_a_disk(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="wanted a tmpfs"):
         drill_run.run(replace(scene.settings, work=str(tmp_path)), scene.store)
+
+
+def test_an_api_server_reads_what_was_restored(scene: Scene, memory: Path, key: Key) -> None:
+    scene.backup = made_through_an_api_server(memory / "real", Identity(), key.recipient, broken=False)
+    report = scene.drill(api_server=True)
+    assert report.failures == []
+    check = report.checks[-1]
+    assert (check.name, check.state) == ("api_server", drill.PASSED)
+    assert "an API server reads 20 Secrets" in check.text
+
+
+def test_catches_what_only_an_api_server_finds(scene: Scene, memory: Path, key: Key) -> None:
+    scene.backup = made_through_an_api_server(memory / "broken", Identity(), key.recipient, broken=True)
+    check = only_failure(scene.drill(api_server=True, timeout=30))
+    assert check.name == "api_server"
+    # Its own caches want every Secret.
+    assert (
+        "kube-apiserver was not ready within 30 s: the API server refuses GET /readyz: [-]informer-sync" in check.text
+    )

@@ -191,6 +191,13 @@ def test_settings(seen: dict[str, str], words: str) -> None:
     assert words in drill.check_settings(seen, {"cluster": "harbour", "endpoint": "api.harbour"}).text
 
 
+def test_api_server() -> None:
+    account = "system:serviceaccount:kube-system:default"
+    assert drill.check_api_server(3, 3, account).state == drill.PASSED
+    assert drill.check_api_server(2, 3, account).text == "an API server reads 2 Secrets, wanted 3"
+    assert drill.check_api_server(3, 3, "somebody").state == drill.FAILED
+
+
 def test_what_depends_on_a_failure_is_skipped() -> None:
     checks = [drill.passed("store", ""), drill.failed("backup", "")]
     check = drill.blocked("age", checks)
