@@ -94,7 +94,8 @@ def _foresee(settings: Config, max_age: float) -> int:
 def _list(settings: Config, as_json: bool) -> int:
     found = listing.read_all(settings.stores, settings.cluster)
     if as_json:
-        print(json.dumps({"backups": [backup.plain() for backup in found.backups], "errors": found.errors}))
+        backups = [backup.plain() for backup in found.backups]
+        print(json.dumps({"backups": backups, "errors": found.errors, "stores": len(settings.stores)}))
         return 0
     for backup in found.backups:
         said = backup.manifest

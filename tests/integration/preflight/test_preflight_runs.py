@@ -58,6 +58,7 @@ class Site:
             "cluster_name": "production",
             "cluster_endpoint": "api.example.org",
             "cluster_node_cidrs": ["192.0.2.0/24"],
+            "etcd_backup_enabled": False,
         }
     )
 
