@@ -80,7 +80,7 @@ class Cluster:
         ]
         return self.nodes.run(host, ["etcdctl", *options, *arguments]).stdout
 
-    def wait_healthy(self, why: str, *, heard_of: Iterable[str] = (), timeout: float = 120) -> float:
+    def wait_healthy(self, why: str, *, heard_of: Iterable[str] = (), timeout: float = 240) -> float:
         """Wait until every API server, node and system pod is as it should be; return the seconds.
 
         `heard_of` are nodes whose kubelets must have reported after this call began: a node that went down a moment ago

@@ -79,7 +79,7 @@ class Pods:
         wait_until(
             f"service account of {self.namespace}",
             lambda: (self.api.request("GET", f"{self.path}/serviceaccounts/default").status == 200, "absent"),
-            20,
+            60,
         )
 
     def remove(self) -> None:
@@ -116,7 +116,7 @@ class Pods:
     def start(self, name: str, node: str, labels: Mapping[str, str]) -> None:
         self.api.create(f"{self.path}/pods", self.body(name, node, labels))
 
-    def wait_ready(self, names: Sequence[str], timeout: float = 60) -> dict[str, str]:
+    def wait_ready(self, names: Sequence[str], timeout: float = 120) -> dict[str, str]:
         """Wait until the pods are Ready; return their addresses."""
         addresses: dict[str, str] = {}
 
@@ -167,7 +167,16 @@ class Pods:
         """Ask the cluster's DNS from a pod: `code 0 address 10.96.0.1`."""
         return self.execute(source, "perl", "-e", _RESOLVE, transport, name).strip()
 
-    def reaches(self, source: str, host: str, answer: str | None = None, *, timeout: float = 15) -> str:
+    def resolves(self, source: str, transport: str, name: str, wanted: str, *, timeout: float = 60) -> None:
+        """Wait until the cluster's DNS gives an answer that begins so. A new Service is not known at once."""
+
+        def look() -> tuple[bool, str]:
+            answer = self.resolve(source, transport, name)
+            return answer.startswith(wanted), answer or "silence"
+
+        wait_until(f"{source} resolves {name} over {transport} to {wanted}", look, timeout)
+
+    def reaches(self, source: str, host: str, answer: str | None = None, *, timeout: float = 60) -> str:
         """Wait until a connection is answered (by the named pod); return the answer."""
         last = ""
 
@@ -179,7 +188,7 @@ class Pods:
         wait_until(f"{source} reaches {host}", look, timeout)
         return last
 
-    def refused(self, source: str, host: str, *, timeout: float = 15) -> None:
+    def refused(self, source: str, host: str, *, timeout: float = 60) -> None:
         """Wait until a connection fails twice in a row."""
         failures = 0
 

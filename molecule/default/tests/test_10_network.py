@@ -36,7 +36,7 @@ def pods(cluster: Cluster, api: Api) -> Iterator[Pods]:
 
 
 def test_everything_is_healthy(cluster: Cluster) -> None:
-    cluster.wait_healthy("after the run", timeout=60)
+    cluster.wait_healthy("after the run")
 
 
 def test_pods_reach_each_other_across_nodes(pods: Pods) -> None:
@@ -47,7 +47,12 @@ def test_pods_reach_each_other_across_nodes(pods: Pods) -> None:
 
 def test_a_service_reaches_its_pods_on_both_nodes(api: Api, pods: Pods) -> None:
     address = api.get(f"{pods.path}/services/{SERVICE}")["spec"]["clusterIP"]
-    answers = {pods.reaches("stranger", address) for _ in range(12)}
+    answers: set[str] = set()
+    # Chance decides who answers: so many times, and it has had its chance.
+    for _ in range(50):
+        answers.add(pods.reaches("stranger", address))
+        if len(answers) > 1:
+            break
     assert answers == {"yes: far", "yes: near"}
 
 
@@ -57,7 +62,7 @@ def test_cluster_dns_answers(cluster: Cluster, api: Api, pods: Pods, pod: str, t
     domain = cluster.setting("cluster_dns_domain", "cluster.local")
     address = api.get(f"{pods.path}/services/{SERVICE}")["spec"]["clusterIP"]
     name = f"{SERVICE}.{pods.namespace}.svc.{domain}"
-    assert pods.resolve(pod, transport, name) == f"code 0 address {address}"
+    pods.resolves(pod, transport, name, f"code 0 address {address}")
 
 
 def test_names_resolve_through_the_pod_s_own_resolver(cluster: Cluster, pods: Pods) -> None:
@@ -66,7 +71,7 @@ def test_names_resolve_through_the_pod_s_own_resolver(cluster: Cluster, pods: Po
 
 def test_cluster_dns_knows_no_other_name(pods: Pods) -> None:
     domain_that_is_nobodys = "absent.caravan-network.svc.cluster.local"
-    assert pods.resolve("near", "udp", domain_that_is_nobodys) == "code 3 address none"
+    pods.resolves("near", "udp", domain_that_is_nobodys, "code 3 address none")
 
 
 def test_logs_come_through_verified_kubelet_certificates(pods: Pods) -> None:

@@ -177,7 +177,7 @@ class TestAudit:
             ]
             return bool(mine) and all("responseObject" not in event for event in mine), f"{len(events)} events"
 
-        wait_until("the read of a secret in the audit log", look, 15)
+        wait_until("the read of a secret in the audit log", look, 60)
 
     def test_no_secret_is_in_the_log(self, cluster: Cluster, control_plane_node: str, canary: str) -> None:
         found = cluster.nodes.run(control_plane_node, ["grep", "-rlF", CANARY, "/var/log/kubernetes"], check=False)

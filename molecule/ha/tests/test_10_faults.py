@@ -19,7 +19,7 @@ KILL_BUDGET, FREEZE_BUDGET, PARTITION_BUDGET = 5.0, 15.0, 15.0
 
 
 def test_everything_is_healthy(cluster: Cluster) -> None:
-    cluster.wait_healthy("before the faults", timeout=60)
+    cluster.wait_healthy("before the faults")
 
 
 def _judge(outcome: faults.Outcome, budget: float, what: str) -> None:

@@ -29,7 +29,7 @@ def test_replaced_with_one_command(cluster: Cluster, name: str) -> None:
     with Prober(prober.config_map_writer(api), prefix=f"replace-{name}", rate=10) as watch:
         run = cluster.playbooks.run("replace_node", arguments=("-e", f"replace_node={name}"))
     run.succeeded()
-    cluster.wait_healthy(f"after {name} was replaced", timeout=60)
+    cluster.wait_healthy(f"after {name} was replaced")
     outage = watch.record.outage(watch.record.probes[0].started, watch.record.probes[-1].ended)
     print(f"replaced {name} in {run.seconds:.0f} s, outage {outage:.2f} s, errors {dict(watch.record.errors())}")
     assert watch.record.lost(prober.written(api)) == []

@@ -113,7 +113,7 @@ def test_check_mode_tells_and_removes_nothing(cluster: Cluster) -> None:
     run = remove(cluster, "cp2", "--check", "--diff").succeeded()
     assert "cp2" in run.changed()
     assert "-unit etcd.service" in run.output
-    cluster.wait_healthy("after check mode", timeout=30)
+    cluster.wait_healthy("after check mode")
     assert members(cluster) == ["cp1", "cp2", "cp3"]
 
 
@@ -145,7 +145,7 @@ def test_those_that_stay_are_told_by_the_next_run(cluster: Cluster, without: Cal
     small = without(*GONE)
     run = small.playbooks.run("site").succeeded()
     assert set(run.changed()) == {"cp1", "worker1"}
-    small.wait_healthy("with one node of each kind", timeout=60)
+    small.wait_healthy("with one node of each kind")
     balancer = small.nodes.run("worker1", ["cat", "/etc/haproxy/haproxy.cfg"]).stdout
     assert [name for name in GONE if cluster.address(name) in balancer] == []
 
@@ -154,7 +154,7 @@ def test_reset_in_check_mode_tells_and_removes_nothing(without: Callable[..., Cl
     small = without(*GONE)
     run = reset(small, "--check", "--diff").succeeded()
     assert set(run.changed()) == {"cp1", "worker1"}
-    small.wait_healthy("after check mode", timeout=30)
+    small.wait_healthy("after check mode")
 
 
 def test_reset_takes_the_cluster_off_its_machines(without: Callable[..., Cluster]) -> None:

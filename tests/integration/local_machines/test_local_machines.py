@@ -110,7 +110,7 @@ def on(provision: Provision) -> Callable[..., subprocess.CompletedProcess]:
 
 
 def wait_for_ssh(on: Callable[..., subprocess.CompletedProcess], host: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while (seen := on(host, "true")).returncode != 0:
         assert time.monotonic() < deadline, f"{host} does not come back: {seen.stderr}"
         time.sleep(0.2)

@@ -184,6 +184,23 @@ def test_only_caravans_tokens_are_removed() -> None:
     assert [call for call in calls if call[0] == "DELETE"] == [("DELETE", tokens.PATH + "/bootstrap-token-a")]
 
 
+def test_tokens_that_a_killed_run_left_are_found_by_their_description_and_their_secrets_are_not_told() -> None:
+    made = tokens.secret("abcdef.0123456789abcdef", datetime.datetime(2030, 1, 1), 600)
+    stored = {
+        **made,
+        "data": {key: base64.b64encode(text.encode()).decode() for key, text in made["stringData"].items()},
+    }
+    queries = []
+
+    class Double:
+        def request(self, method: str, path: str, query: str = "") -> Any:
+            queries.append((method, path, query))
+            return {"items": [stored, {"metadata": {"name": "bootstrap-token-other"}, "data": None}]}
+
+    assert tokens.listed(Double()) == ["bootstrap-token-abcdef"]  # type: ignore[arg-type]
+    assert queries == [("GET", tokens.PATH, "fieldSelector=type%3Dbootstrap.kubernetes.io%2Ftoken")]
+
+
 def test_object_paths() -> None:
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -184,5 +184,5 @@ def test_interfaces_with_global_addresses_only() -> None:
 def test_this_machine_can_be_observed() -> None:
     seen = probe.observe(Path("/"), [1])
     assert seen["memory_mib"]["total"] > 0
-    assert seen["clock"]["end"] - seen["clock"]["start"] < 5
+    assert seen["clock"]["start"] <= seen["clock"]["end"]
     json.dumps(seen)

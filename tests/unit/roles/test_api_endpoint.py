@@ -136,7 +136,7 @@ def verdict(tmp_path: Path, balancer: int, witness_port: int, witnesses: list[st
     )
     script = tmp_path / "holds_majority"
     script.write_text(host.template("holds_majority.py.j2"))
-    return subprocess.run([sys.executable, "-IS", os.fspath(script)], timeout=10, check=False).returncode
+    return subprocess.run([sys.executable, "-IS", os.fspath(script)], timeout=60, check=False).returncode
 
 
 @pytest.mark.parametrize(
