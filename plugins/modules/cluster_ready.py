@@ -48,6 +48,31 @@ options:
     elements: dict
     default: []
     suboptions: *workload
+  workloads:
+    description:
+      - Workloads of any kind that have to have all their pods C(Ready). Pods are counted, because the status of an
+        object that was just restored is that of another time.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      kind:
+        description: The kind.
+        type: str
+        choices: [Deployment, StatefulSet, DaemonSet]
+        required: true
+      namespace:
+        description: The namespace.
+        type: str
+        required: true
+      name:
+        description: The name.
+        type: str
+        required: true
+  fail:
+    description: Whether it is a failure when something is not ready in time. Where not, RV(waiting_for) says what.
+    type: bool
+    default: true
   timeout:
     description: Seconds after which the module gives up and says what it has seen last.
     type: float
@@ -89,12 +114,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ready:
-  description: Whether all that was named is ready. Can only be V(false) in check mode.
+  description: Whether all that was named is ready. Can only be V(false) in check mode, or where O(fail=false).
   type: bool
   returned: success
   sample: true
 waiting_for:
-  description: What is missing, in words. Empty outside of check mode.
+  description: What is missing, in words. Empty where all is ready.
   type: list
   elements: str
   returned: success
@@ -112,8 +137,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.caravan.cluster.plugins.module_utils._k8s.client import KubernetesClient
 from ansible_collections.caravan.cluster.plugins.module_utils._k8s.errors import ApiUnreachable, KubernetesError
-from ansible_collections.caravan.cluster.plugins.module_utils._k8s.readiness import Expected, Workload
-from ansible_collections.caravan.cluster.plugins.module_utils._k8s.waiter import Waiter
+from ansible_collections.caravan.cluster.plugins.module_utils._k8s.readiness import KINDS, Expected, Workload
+from ansible_collections.caravan.cluster.plugins.module_utils._k8s.waiter import Waiter, WaitTimeout
 
 
 def argument_spec() -> dict[str, Any]:
@@ -124,6 +149,13 @@ def argument_spec() -> dict[str, Any]:
         "nodes": {"type": "list", "elements": "str", "default": []},
         "daemonsets": {"type": "list", "elements": "dict", "default": [], "options": workload},
         "deployments": {"type": "list", "elements": "dict", "default": [], "options": workload},
+        "workloads": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"kind": {"type": "str", "choices": sorted(KINDS), "required": True}, **workload},
+        },
+        "fail": {"type": "bool", "default": True},
         "timeout": {"type": "float", "default": 300},
         "poll_interval": {"type": "float", "default": 0.5},
     }
@@ -143,6 +175,7 @@ def main() -> None:
         nodes=tuple(parameters["nodes"]),
         daemonsets=Workload.from_options(parameters["daemonsets"]),
         deployments=Workload.from_options(parameters["deployments"]),
+        workloads=Workload.from_options(parameters["workloads"]),
     )
     try:
         client = KubernetesClient(parameters["kubeconfig"], parameters["context"])
@@ -150,7 +183,14 @@ def main() -> None:
             missing = look_once(expected, client)
             module.exit_json(changed=False, ready=not missing, waiting_for=missing, elapsed_seconds=0.0)
         waiter = Waiter(timeout=parameters["timeout"], interval=parameters["poll_interval"])
-        elapsed = waiter.wait(lambda: expected.missing(client))
+        try:
+            elapsed = waiter.wait(lambda: expected.missing(client))
+        except WaitTimeout as error:
+            if parameters["fail"]:
+                raise
+            module.exit_json(
+                changed=False, ready=False, waiting_for=error.missing, elapsed_seconds=round(error.elapsed, 2)
+            )
     except KubernetesError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, ready=True, waiting_for=[], elapsed_seconds=round(elapsed, 2))

@@ -86,3 +86,6 @@ class KubernetesClient:
 
     def deployments(self, namespace: str) -> list[dict[str, Any]]:
         return self._items(f"/apis/apps/v1/namespaces/{namespace}/deployments")
+
+    def statefulsets(self, namespace: str) -> list[dict[str, Any]]:
+        return self._items(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")

@@ -119,3 +119,20 @@ def deployment_missing(deployment: Manifest | None, name: str, pods: Sequence[Ma
         if _selected_by(pod, deployment) and not is_true(pod, "Ready"):
             reasons.append(f"{name_of(pod)} ({pod_problem(pod)})")
     return f"Deployment {name} is not Available: {' '.join(reasons)}"
+
+
+def pods_missing(workload: Manifest | None, name: str, pods: Sequence[Manifest]) -> str:
+    """What a workload of any kind lacks until as many of its pods are Ready as it wants."""
+    if workload is None:
+        return f"{name} does not exist"
+    status, spec = workload.get("status", {}), workload.get("spec", {})
+    wanted = int(spec.get("replicas", status.get("desiredNumberScheduled", 1)))
+    own = [pod for pod in pods if _selected_by(pod, workload) and not metadata_of(pod).get("deletionTimestamp")]
+    ready = sum(is_true(pod, "Ready") for pod in own)
+    if not spec.get("selector", {}).get("matchLabels"):
+        # Selected by expressions, which are not evaluated here.
+        ready = int(status.get("readyReplicas", status.get("numberReady", 0)))
+    if ready >= wanted:
+        return ""
+    reasons = [f"{name_of(pod)} ({pod_problem(pod)})" for pod in own if not is_true(pod, "Ready")]
+    return f"{name}: {ready} of {wanted} pods are Ready {' '.join(reasons)}".strip()

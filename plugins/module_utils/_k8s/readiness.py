@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .predicates import Manifest, daemonset_missing, deployment_missing, name_of, nodes_missing
+from .predicates import (
+    Manifest,
+    daemonset_missing,
+    deployment_missing,
+    name_of,
+    nodes_missing,
+    pods_missing,
+)
+
+# What objects of a kind are called in the API.
+KINDS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 
 
 class Reader(Protocol):
@@ -19,16 +29,18 @@ class Reader(Protocol):
     def pods(self, namespace: str) -> list[Manifest]: ...
     def daemonsets(self, namespace: str) -> list[Manifest]: ...
     def deployments(self, namespace: str) -> list[Manifest]: ...
+    def statefulsets(self, namespace: str) -> list[Manifest]: ...
 
 
 @dataclass(frozen=True)
 class Workload:
     namespace: str
     name: str
+    kind: str = ""
 
     @classmethod
     def from_options(cls, options: Sequence[dict[str, Any]]) -> tuple[Workload, ...]:
-        return tuple(cls(namespace=option["namespace"], name=option["name"]) for option in options)
+        return tuple(cls(option["namespace"], option["name"], option.get("kind", "")) for option in options)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -41,6 +53,7 @@ class Expected:
     nodes: tuple[str, ...] = ()
     daemonsets: tuple[Workload, ...] = ()
     deployments: tuple[Workload, ...] = ()
+    workloads: tuple[Workload, ...] = ()
 
     def missing(self, reader: Reader) -> list[str]:
         """All that is missing, in words. One list request per kind and namespace, however many nodes there are."""
@@ -61,4 +74,14 @@ class Expected:
             for workload in self.deployments:
                 if workload.namespace == namespace:
                     missing.append(deployment_missing(found.get(workload.name), str(workload), pods))
+        for namespace in sorted({workload.namespace for workload in self.workloads}):
+            pods = reader.pods(namespace)
+            wanted = [workload for workload in self.workloads if workload.namespace == namespace]
+            for kind in sorted({workload.kind for workload in wanted}):
+                found = {name_of(item): item for item in getattr(reader, KINDS[kind])(namespace)}
+                missing += [
+                    pods_missing(found.get(workload.name), f"{kind} {workload}", pods)
+                    for workload in wanted
+                    if workload.kind == kind
+                ]
         return [entry for entry in missing if entry]

@@ -16,7 +16,12 @@ Observe = Callable[[], Sequence[str]]
 
 
 class WaitTimeout(KubernetesError):
-    """The time is over; the message says what was seen last."""
+    """The time is over; the message says what was seen last, `missing` the same one by one."""
+
+    def __init__(self, elapsed: float, missing: Sequence[str]) -> None:
+        super().__init__(f"not ready after {elapsed:.0f} s; seen last: " + "; ".join(missing))
+        self.elapsed = elapsed
+        self.missing = list(missing)
 
 
 @dataclass(frozen=True)
@@ -40,5 +45,5 @@ class Waiter:
             if not missing:
                 return elapsed
             if elapsed + self.interval > self.timeout:
-                raise WaitTimeout(f"not ready after {elapsed:.0f} s; seen last: " + "; ".join(missing))
+                raise WaitTimeout(elapsed, missing)
             self.sleep(self.interval)

@@ -13,6 +13,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._k8s.predicates im
     daemonset_missing,
     deployment_missing,
     nodes_missing,
+    pods_missing,
 )
 from ansible_collections.caravan.cluster.plugins.module_utils._k8s.readiness import Expected, Workload
 from ansible_collections.caravan.cluster.plugins.module_utils._k8s.waiter import Waiter, WaitTimeout
@@ -73,6 +74,9 @@ class Cluster:
 
     def deployments(self, namespace: str) -> list[Manifest]:
         return self.objects.get("deployments", [])
+
+    def statefulsets(self, namespace: str) -> list[Manifest]:
+        return self.objects.get("statefulsets", [])
 
 
 class Clock:
@@ -161,6 +165,50 @@ def test_a_whole_cluster() -> None:
     ]
     assert Expected().missing(Cluster()) == ["no node has registered"]
     assert Expected().missing(Cluster(nodes=[node("a"), node("b", "False")])) == ["node b is not Ready: the reason"]
+
+
+def labelled(name: str, ready: str = "True", **metadata: str) -> Manifest:
+    found = pod(name, ready, **metadata)
+    found["metadata"]["labels"] = {"app": "db"}
+    return found
+
+
+DATABASE: Manifest = {
+    "metadata": {"name": "db"},
+    "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "db"}}},
+    # Of the time of a backup.
+    "status": {"readyReplicas": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("pods", "wanted"),
+    [
+        ([labelled("a"), labelled("b")], ""),
+        ([labelled("a"), pod("b")], "StatefulSet n/db: 1 of 2 pods are Ready"),
+        (
+            [labelled("a"), labelled("b", "False")],
+            "StatefulSet n/db: 1 of 2 pods are Ready agent-b (phase Pending)",
+        ),
+        ([labelled("a"), labelled("b", deletionTimestamp="now")], "StatefulSet n/db: 1 of 2 pods are Ready"),
+    ],
+)
+def test_the_pods_of_a_workload_are_counted(pods: list[Manifest], wanted: str) -> None:
+    expected = Expected(nodes=("a",), workloads=(Workload("n", "db", "StatefulSet"),))
+    seen = expected.missing(Cluster(nodes=[node("a")], statefulsets=[DATABASE], pods=pods))
+    assert seen == ([wanted] if wanted else [])
+
+
+def test_other_workloads_are_counted_too() -> None:
+    daemons = {
+        **DATABASE,
+        "spec": {"selector": {"matchLabels": {"app": "db"}}},
+        "status": {"desiredNumberScheduled": 1},
+    }
+    assert pods_missing(daemons, "DaemonSet n/db", [labelled("a")]) == ""
+    assert pods_missing(None, "Deployment n/db", []) == "Deployment n/db does not exist"
+    by_expression = {**DATABASE, "spec": {"replicas": 2, "selector": {"matchExpressions": [{}]}}}
+    assert pods_missing(by_expression, "Deployment n/db", []) == ""
 
 
 def test_waiting_ends_when_nothing_is_missing() -> None:
