@@ -88,6 +88,19 @@ def test_a_role_that_uses_shared_settings_depends_on_them(role: Path) -> None:
         assert SHARED in dependencies(role)
 
 
+FAMILIES = ("Debian", "RedHat")
+
+
+@pytest.mark.parametrize(
+    "role",
+    [role for role in roles() if any((role / "vars" / f"{family}.yml").exists() for family in FAMILIES)],
+    ids=name,
+)
+def test_what_differs_between_distributions_is_said_for_each_family(role: Path) -> None:
+    said = {family: set(document(role / "vars" / f"{family}.yml")) for family in FAMILIES}
+    assert said["Debian"] == said["RedHat"]
+
+
 @pytest.mark.parametrize("role", roles(), ids=lambda role: role.name)
 def test_a_role_is_described(role: Path) -> None:
     information = plain(document(role / "meta" / "main.yml"))["galaxy_info"]

@@ -136,6 +136,21 @@ def test_the_audit_log_never_has_the_contents_of_secrets() -> None:
     assert policy["rules"][-1] == {"level": "Metadata"}
 
 
+def test_the_audit_log_is_rotated_and_has_a_bound() -> None:
+    limits = {"audit_max_age_days": 7, "audit_max_backups": 3, "audit_max_size_mb": 50}
+    host = control_plane(**{f"control_plane_{name}": value for name, value in limits.items()})
+    api = arguments(documents(host)["ClusterConfiguration"]["apiServer"])
+    assert (api["audit-log-maxage"], api["audit-log-maxbackup"], api["audit-log-maxsize"]) == ("7", "3", "50")
+    assert api["audit-policy-file"] and api["audit-log-path"] == "/var/log/kubernetes/audit/audit.log"
+
+
+def test_kubeadm_s_documents_and_the_kubelets_are_of_the_versions_that_are_read() -> None:
+    found = {kind: item["apiVersion"] for kind, item in documents(control_plane()).items()}
+    assert found["InitConfiguration"] == found["ClusterConfiguration"] == "kubeadm.k8s.io/v1beta4"
+    assert found["KubeletConfiguration"] == "kubelet.config.k8s.io/v1beta1"
+    assert documents(control_plane())["KubeProxyConfiguration"]["mode"] == "nftables"
+
+
 def test_pod_security_is_enforced_and_warned_of() -> None:
     config = yaml.safe_load(control_plane().template("admission.yml.j2"))
     security = next(item for item in config["plugins"] if item["name"] == "PodSecurity")["configuration"]

@@ -108,3 +108,48 @@ def test_a_firewall_turned_off_is_stopped() -> None:
     units = {unit["name"]: unit for unit in Host("node", "worker1", node_firewall_enabled=False).value("__node_units")}
     assert units["caravan-firewall.service"]["state"] == "stopped"
     assert "ufw.service" not in units
+
+
+def test_swap_stays_off_unless_it_is_left_to_the_site() -> None:
+    """What is in use is turned off by the module kernel; this is what keeps it from coming back."""
+    masked = {"name": "swap.target", "masked": True}
+    assert masked in Host("node", "worker1").value("__node_units")
+    assert masked not in Host("node", "worker1", node_manage_swap=False).value("__node_units")
+
+
+@pytest.mark.parametrize(("os_family", "path"), [("Debian", "/etc/chrony/chrony.conf"), ("RedHat", "/etc/chrony.conf")])
+def test_chrony_follows_the_servers_and_serves_nobody(os_family: str, path: str) -> None:
+    host = Host("node", "worker1", os_family=os_family, node_time_servers=["ntp1.example.org", "192.0.2.1"])
+    assert host.value("__node_files_time")[0]["dest"] == path
+    assert (
+        path
+        in next(unit for unit in host.value("__node_units") if unit["name"] == host.value("__node_chrony_unit"))[
+            "files"
+        ]
+    )
+    lines = host.template("chrony.conf.j2").splitlines()
+    assert [line for line in lines if line.startswith("server ")] == [
+        "server ntp1.example.org iburst",
+        "server 192.0.2.1 iburst",
+    ]
+    assert {"port 0", "cmdport 0", "makestep 1.0 3"} <= set(lines)
+
+
+def test_limits_journal_modules_and_settings_are_what_was_asked_for() -> None:
+    host = Host(
+        "node",
+        "worker1",
+        node_journal_max_size="300M",
+        node_journal_max_age="7day",
+        node_limits=[{"domain": "*", "type": "soft", "item": "nofile", "value": 65536}],
+        node_kernel_modules=["overlay", "br_netfilter"],
+        node_sysctls_extra={"vm.max_map_count": 500000},
+    )
+    journal = host.template("journald.conf.j2")
+    assert (
+        "SystemMaxUse=300M\n" in journal and "MaxRetentionSec=7day\n" in journal and "Storage=persistent\n" in journal
+    )
+    assert "\n* soft nofile 65536\n" in host.template("limits.conf.j2")
+    assert host.template("modules.conf.j2").splitlines()[-2:] == ["overlay", "br_netfilter"]
+    settings = dict(line.split(" = ") for line in host.template("sysctl.conf.j2").splitlines() if " = " in line)
+    assert settings["vm.max_map_count"] == "500000" and settings["net.ipv4.ip_forward"] == "1"
