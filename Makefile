@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 INVENTORY ?= inventories/local
 # build: compile pinned sources. upstream: download released binaries, verified by their checksums.
 SOURCE ?= build
-# down: 1 takes every inventory's machines, the node images, the caches and .caravan.
+# down: 1 takes all machines this checkout made, unused node images, the caches and .caravan.
 ALL ?=
 # More arguments for ansible-playbook, such as ARGS='--check --diff'.
 ARGS ?=
