@@ -9,6 +9,9 @@ are DESIGN's: 5 s for a death, 15 s for the rest; and no write that was acknowle
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from cluster_tests import faults
 from cluster_tests.cluster import Cluster
@@ -45,11 +48,29 @@ def _what(cluster: Cluster, fault: str, node: str) -> str:
     return f"{fault} {node} (virtual address on {_holder(cluster)})"
 
 
+# As kubelet does: by the endpoint's name, which on a node is that of the balancer beside it.
+REACH = """
+import ssl, urllib.request
+context = ssl.create_default_context(cafile="/etc/kubernetes/pki/ca.crt")
+print(json.dumps(urllib.request.urlopen(ARGUMENT, context=context, timeout=10).status))
+"""
+
+
 def test_killed(cluster: Cluster, control_plane_node: str) -> None:
+    reached: dict[str, int] = {}
+
+    @contextmanager
+    def killed() -> Iterator[None]:
+        with cluster.machines.killed(control_plane_node):
+            yield
+            url = f"https://{cluster.endpoint}:{cluster.endpoint_port}/readyz"
+            for worker in cluster.inventory.hosts("worker"):
+                reached[worker] = cluster.nodes.python(worker, REACH, url)
+
     what = _what(cluster, "killed", control_plane_node)
-    outcome = faults.endure(
-        cluster, control_plane_node, "kill", lambda: cluster.machines.killed(control_plane_node), limit=20
-    )
+    outcome = faults.endure(cluster, control_plane_node, "kill", killed, limit=20)
+    # Workers go on without it, each through a balancer of its own.
+    assert reached == dict.fromkeys(cluster.inventory.hosts("worker"), 200)
     cluster.nodes.forget(control_plane_node)
     _judge(outcome, KILL_BUDGET, what)
 

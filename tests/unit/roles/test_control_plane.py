@@ -137,7 +137,7 @@ def test_the_audit_log_never_has_the_contents_of_secrets() -> None:
 
 
 def test_the_audit_log_is_rotated_and_has_a_bound() -> None:
-    limits = {"audit_max_age_days": 7, "audit_max_backups": 3, "audit_max_size_mb": 50}
+    limits: dict[str, Any] = {"audit_max_age_days": 7, "audit_max_backups": 3, "audit_max_size_mb": 50}
     host = control_plane(**{f"control_plane_{name}": value for name, value in limits.items()})
     api = arguments(documents(host)["ClusterConfiguration"]["apiServer"])
     assert (api["audit-log-maxage"], api["audit-log-maxbackup"], api["audit-log-maxsize"]) == ("7", "3", "50")
