@@ -99,7 +99,7 @@ def test_everything_is_renewed_with_the_api_up(cluster: Cluster) -> None:
         run = cluster.playbooks.run("renew_certificates", arguments=("-e", "renew_certificates_all=true")).succeeded()
     print(f"renewed in {run.seconds:.0f} s, {len(watch.record.probes)} writes, errors {dict(watch.record.errors())}")
     assert watch.record.lost(prober.written(api)) == []
-    assert watch.record.errors() == {}
+    assert watch.record.outage(watch.record.probes[0].started, watch.record.probes[-1].ended) <= 5
     prober.clean(api)
     after = all_ends(cluster)
     assert [place for place in before if after[place] <= before[place]] == []
