@@ -103,18 +103,18 @@ def _locks(versions: Versions, planned: retention.Plan) -> dict[tuple[str, str],
     locks = {}
     for unit in planned.going:
         for version in unit.versions:
-            until = versions.locked_until(version)
-            if until is not None:
-                locks[version.key, version.id] = until
+            lock = versions.lock_of(version)
+            if lock is not None:
+                locks[version.key, version.id] = lock.until
     return locks
 
 
 def _lock(versions: Versions, result: Result, wanted: list[tuple[Version, datetime.datetime]], dry_run: bool) -> None:
     for version, until in wanted:
-        present = versions.locked_until(version)
-        if present is None or present < until:
+        present = versions.lock_of(version)
+        if present is None or present.until < until:
             if not dry_run:
-                versions.lock(version, until)
+                versions.lock(version, until, (present and present.mode) or "GOVERNANCE")
             result.locked.append(version.key)
 
 

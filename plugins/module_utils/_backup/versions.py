@@ -32,6 +32,14 @@ class Version:
     marker: bool = False
 
 
+@dataclass(frozen=True)
+class Lock:
+    """What keeps a version from being removed: until when, and in which mode. A legal hold has no end and no mode."""
+
+    until: datetime.datetime
+    mode: str = ""
+
+
 def client(
     endpoint: str,
     region: str = "",
@@ -107,22 +115,22 @@ class Versions:
             found = list(self._versions(prefix) if status else self._objects(prefix))
         return sorted(found, key=lambda each: (each.key, not each.latest, -each.time.timestamp()))
 
-    def locked_until(self, version: Version) -> datetime.datetime | None:
-        """Return when the lock on a version ends: None without one, the end of time for a legal hold."""
+    def lock_of(self, version: Version) -> Lock | None:
+        """Return the lock on a version, also one that has ended."""
         if version.marker:
             return None
         with told(f"store {self.store.name}: lock of {version.key}"):
             head = self._client.head_object(**self._address(version))
         if head.get("ObjectLockLegalHoldStatus") == "ON":
-            return datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
-        until: datetime.datetime | None = head.get("ObjectLockRetainUntilDate")
-        return until
+            return Lock(datetime.datetime.max.replace(tzinfo=datetime.timezone.utc))
+        until = head.get("ObjectLockRetainUntilDate")
+        return Lock(until, str(head.get("ObjectLockMode") or "")) if until else None
 
-    def lock(self, version: Version, until: datetime.datetime) -> None:
-        """Lock a version until then (GOVERNANCE). A lock that is there already can only be made longer."""
+    def lock(self, version: Version, until: datetime.datetime, mode: str = "GOVERNANCE") -> None:
+        """Lock a version until then. A lock that is there can be made longer, and must not change its mode."""
         with told(f"store {self.store.name}: lock {version.key}"):
             self._client.put_object_retention(
-                **self._address(version), Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until}
+                **self._address(version), Retention={"Mode": mode, "RetainUntilDate": until}
             )
 
     def delete(self, version: Version) -> None:

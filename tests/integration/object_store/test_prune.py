@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,14 @@ class Site:
         answer = self.server.client(self.server.keeper).list_object_versions(Bucket=self.bucket)
         return sorted(each["Key"] for kind in ("Versions", "DeleteMarkers") for each in answer.get(kind, []))
 
-    def prune(self, policy: Policy = FEW, dry_run: bool = False, **changes: Any) -> prune.Result:
-        keys = changes.pop("keys", self.server.keeper)
-        return prune.prune(self.store(keys), "demo", policy, NOW, dry_run)
+    def prune(
+        self,
+        policy: Policy = FEW,
+        dry_run: bool = False,
+        keys: Keys | None = None,
+        now: datetime.datetime = NOW,
+    ) -> prune.Result:
+        return prune.prune(self.store(keys or self.server.keeper), "demo", policy, now, dry_run)
 
 
 @pytest.fixture
@@ -145,6 +150,18 @@ def test_the_newest_verified_one_stays_whatever_is_asked(site: Site) -> None:
     assert site.versions() == both(verified)
 
 
+def test_what_others_deleted_can_be_brought_back_and_goes_later(site: Site) -> None:
+    newest, deleted = site.snapshot(DAY), site.snapshot(50 * DAY)
+    site.store(site.server.keeper).delete(deleted)
+    before = site.versions()
+    shown = site.prune(replace(FEW, last=1))
+    assert shown.good and site.versions() == before
+    assert "can still be brought back" in shown.plan.staying[0].reasons[0]
+    done = site.prune(replace(FEW, last=1), now=NOW + 8 * DAY)
+    assert (done.error, done.removed) == ("", [deleted])
+    assert site.versions() == both(newest)
+
+
 def test_a_lock_is_honoured_and_reported(site: Site) -> None:
     site.snapshot(DAY)
     old = [site.snapshot(age * DAY) for age in (9, 8)]
@@ -161,6 +178,16 @@ def test_a_lock_is_honoured_and_reported(site: Site) -> None:
     held = keeper.list_object_versions(Bucket=site.bucket, Prefix=f"site/{old[0]}")["Versions"]
     with pytest.raises(Exception, match="object lock"):
         keeper.delete_object(Bucket=site.bucket, Key=held[0]["Key"], VersionId=held[0]["VersionId"])
+
+
+def test_a_lock_is_made_longer_in_its_own_mode(site: Site) -> None:
+    key = f"site/{site.snapshot(DAY)}"
+    keeper = site.server.client(site.server.keeper)
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=1)
+    keeper.put_object_retention(Bucket=site.bucket, Key=key, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": soon})
+    assert site.prune(Policy(last=9, lock_days=10)).good
+    retention = keeper.get_object_retention(Bucket=site.bucket, Key=key)["Retention"]
+    assert retention["Mode"] == "COMPLIANCE" and retention["RetainUntilDate"] == NOW + 9 * DAY
 
 
 def test_the_lock_of_a_bucket_is_honoured(site: Site) -> None:
