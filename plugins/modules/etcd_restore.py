@@ -168,7 +168,8 @@ def main() -> None:
     )
     started = time.monotonic()
     try:
-        steps = run(module)
+        with host.locked(module.params["timeout"]):
+            steps = run(module)
     except (BackupError, EtcdError, OSError) as error:
         module.fail_json(msg=f"restore of etcd: {error}")
     text = "".join(f"{step}\n" for step in steps)

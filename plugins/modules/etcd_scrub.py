@@ -78,7 +78,7 @@ from ..module_utils._backup.errors import BackupError
 from ..module_utils._backup.etcd import Etcd
 from ..module_utils._etcd.arguments import common_spec, gateway_of
 from ..module_utils._etcd.model import EtcdError
-from ..module_utils._restore import etcd
+from ..module_utils._restore import etcd, host
 
 
 def argument_spec() -> dict:
@@ -97,7 +97,8 @@ def main() -> None:
         member = Etcd(
             params["local_url"], params["ca_certificate"], params["client_certificate"], params["client_key"], 30
         )
-        result = etcd.scrubbed(member, gateway_of(params), params["backup"], params["stay"], module.check_mode)
+        with host.locked(120):
+            result = etcd.scrubbed(member, gateway_of(params), params["backup"], params["stay"], module.check_mode)
     except (BackupError, EtcdError, OSError) as error:
         module.fail_json(msg=f"scrub: {error}")
     text = "".join(f"{number} {reason}\n" for reason, number in result["deleted"].items()) if result["changed"] else ""

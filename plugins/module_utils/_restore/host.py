@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ MANIFESTS = Path("/etc/kubernetes/manifests")
 PAUSED = Path("/etc/kubernetes/caravan/paused")
 ENCRYPTION = "/etc/kubernetes/encryption.yml"
 KEY = "age.key"
+LOCK = Path("/run/caravan-restore.lock")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 
 
@@ -37,6 +40,22 @@ def look(data_dir: str) -> dict[str, Any]:
         "data": data_ids(data_dir),
         "record": read_json(RECORD),
     }
+
+
+@contextlib.contextmanager
+def locked(timeout: float) -> Iterator[None]:
+    """Hold the host's one lock for restores: what a run that was cut off still does is waited for, not raced."""
+    deadline = time.monotonic() + timeout
+    with LOCK.open("w") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise BackupError(f"another restore has held {LOCK} for {timeout:.0f} s: fuser -v {LOCK}") from None
+                time.sleep(0.3)
+        yield
 
 
 def data_ids(data_dir: str) -> list[str]:
