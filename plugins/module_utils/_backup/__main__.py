@@ -78,10 +78,12 @@ def _take(settings: Config, verb: str) -> int:
                 _say(f"store {name}: its newest backup is of {store.time}")
         if result.error:
             _complain(result.error)
+        # A full disk is no reason to go without a backup.
         try:
-            report.write(settings, result, verb)
+            report.write_result(settings, result, verb)
+            report.write_metrics(settings, result)
         except OSError as error:
-            _complain(f"metrics and result cannot be written: {error.filename}: {error.strerror}")
+            _complain(f"what was done cannot be written down: {error.strerror} ({settings.state}, {settings.metrics})")
     return 0 if result.passed else FAILED
 
 

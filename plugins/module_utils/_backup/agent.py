@@ -120,10 +120,15 @@ class Run:
             self._look_at_member()
         seen = self._each_store(self.config.stores, self._look_at_store)
         bundles = self._bundles()
-        for store in self._healthy():
-            self.result.stores[store.name].identity = {
-                bundle.settings["part"]: "" for bundle in bundles if not _held(bundle, seen[store.name].identities)
-            }
+        for name, parts in self._each_store(
+            self._healthy(),
+            lambda store: [
+                bundle.settings["part"]
+                for bundle in bundles
+                if self._held(store, bundle, seen[store.name].identities) is None
+            ],
+        ).items():
+            self.result.stores[name].identity = dict.fromkeys(parts, "")
         lacking = self._lacking()
         self.result.wanted = bool(lacking)
         for store in lacking:
@@ -214,13 +219,23 @@ class Run:
             bundles.append(identity.Bundle(settings, files))
         return bundles
 
+    def _held(self, store: Store, bundle: identity.Bundle, held: list[IdentityName]) -> IdentityName | None:
+        """The name under which this content is in the store, sealed to all that are recipients now."""
+        content = identity.digest(bundle)[:16]
+        for name in held:
+            if (name.part, name.digest) == (bundle.settings["part"], content):
+                said = manifest.load(IdentityManifest, store.read(name.manifest_key), name.key)
+                if set(self.config.recipients) <= set(said.recipients):
+                    return name
+        return None
+
     def _keep_identity(
         self, store: Store, held: list[IdentityName], bundles: list[identity.Bundle], directory: Path
     ) -> dict[str, str]:
-        """Store the parts that are not there with this content; the keys of all."""
+        """Store the parts that are not there; the keys of all."""
         keys = {}
         for bundle in bundles:
-            present = _held(bundle, held)
+            present = self._held(store, bundle, held)
             if present is not None:
                 keys[present.part] = present.key
                 continue
@@ -330,8 +345,3 @@ class Run:
                 else:
                     answers[store.name] = answer
         return answers
-
-
-def _held(bundle: identity.Bundle, held: list[IdentityName]) -> IdentityName | None:
-    content = identity.digest(bundle)[:16]
-    return next((name for name in held if (name.part, name.digest) == (bundle.settings["part"], content)), None)

@@ -48,9 +48,13 @@ def measured(config: Config, result: Result, before: metrics.Metrics, now: datet
     return before
 
 
-def write(config: Config, result: Result, verb: str) -> None:
-    """Write metrics and result. OSError when the disk is full, say."""
+def write_metrics(config: Config, result: Result) -> None:
+    """OSError when the disk is full, say."""
     path = config.metrics / FILE
     now = datetime.datetime.now(datetime.timezone.utc)
     metrics.write(path, measured(config, result, metrics.read(path, DESCRIBED), now))
+
+
+def write_result(config: Config, result: Result, verb: str) -> None:
+    """OSError when the disk is full, say."""
     metrics.replace(config.state / f"{verb}.json", (json.dumps(result.plain(), indent=1) + "\n").encode())

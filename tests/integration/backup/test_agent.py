@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from agent_scene import BUCKET, CLUSTER, NAMES, Cluster, Host
-from ansible_collections.caravan.cluster.plugins.module_utils._backup import seal
+from ansible_collections.caravan.cluster.plugins.module_utils._backup import identity, seal
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.errors import BackupError, StoreError
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.etcd import status_of
 from drill_scene import ETCD, Key, new_key, programs
@@ -305,6 +305,12 @@ def test_recipients_that_were_rotated(host: MakeHost, key: Key, tmp_path: Path) 
     assert taking.run("now")[0] == 0
     newest = taking.listing().backups[0]
     assert newest.manifest.recipients == [new.recipient]
+    # So is the identity, which has not changed.
+    parts = [newest.manifest.identity["etcd"], old_one.manifest.identity["etcd"]]
+    assert len(set(parts)) == 2
+    bundle = seal.decrypt(taking.stores()[0].read(parts[0]), str(new.file), 30)
+    assert identity.unpack(bundle).settings["cluster"] == CLUSTER
+    assert "identity" not in taking.run("run")[1]
     store = taking.stores()[0]
     for name, right, wrong in ((old_one.name, key, new), (newest.name, new, key)):
         sealed, target = tmp_path / name.short, tmp_path / f"{name.short}.db"
