@@ -237,16 +237,18 @@ def check_counts(restored: Mapping[str, int], live: Mapping[str, int]) -> Check:
     return passed("counts", f"{sum(live.values())} objects of {len(live)} resources, as in the live cluster")
 
 
-def check_secrets(encrypted: Mapping[str, int], secrets: int, unread: Sequence[str]) -> Check:
-    """Every value of the snapshot can be read. `encrypted`: by key's name; `secrets`: Secrets; `unread`: why not."""
+def check_secrets(encrypted: Mapping[str, int], secrets: int, unread: int, reason: str) -> Check:
+    """Every value of the snapshot can be read.
+
+    `encrypted`: values that opened, by key's name. `secrets`: Secrets. `unread`: values that could not be read, the
+    first of them because of `reason`.
+    """
     if unread:
-        more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
-        return failed("secrets", f"{unread[0]}{more}")
+        return failed("secrets", reason + (f", and {unread - 1} more" if unread > 1 else ""))
     total = sum(encrypted.values())
     under = ", ".join(f"{number} under {name}" for name, number in sorted(encrypted.items()))
-    return passed(
-        "secrets", f"{secrets} Secrets; {total} encrypted values open ({under})" if total else "none encrypted"
-    )
+    how = f"{total} encrypted values open ({under})" if total else "none is encrypted"
+    return passed("secrets", f"{secrets} Secrets; {how}")
 
 
 def check_authorities(certificates: Mapping[str, tuple[frozenset[bytes], frozenset[bytes]]]) -> Check:

@@ -25,8 +25,6 @@ _AUTHENTICATION = "/registry/configmaps/kube-system/extension-apiserver-authenti
 _KUBEADM = "/registry/configmaps/kube-system/kubeadm-config"
 # Where a bundle does not say it: Kubernetes' own.
 _SERVICE_CIDR = "10.96.0.0/12"
-# Why values cannot be read: the first ones tell.
-_MOST_UNREAD = 100
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ class _Drill:
     def _secrets(self) -> drill.Check:
         keys = secretbox.keys_of(self.bundles["control_plane"].files[drill_bundle.ENCRYPTION].decode())
         encrypted: dict[str, int] = {}
-        unread: list[str] = []
+        unread, reason = 0, ""
         for key, value in self.etcd.walk(self.manifest.revision):
             try:
                 if secretbox.is_encrypted(value):
@@ -180,10 +178,10 @@ class _Drill:
                 if key in (_ROOT_CA, _AUTHENTICATION, _KUBEADM):
                     self.maps[key] = registry.config_map_data(value)
             except BackupError as error:
-                if len(unread) < _MOST_UNREAD:
-                    unread.append(str(error))
+                unread += 1
+                reason = reason or str(error)
         self.report.encrypted = dict(sorted(encrypted.items()))
-        return drill.check_secrets(encrypted, self.report.counts.get("/registry/secrets", 0), unread)
+        return drill.check_secrets(encrypted, self.report.counts.get("/registry/secrets", 0), unread, reason)
 
     def _authorities(self) -> drill.Check:
         files = self.bundles["control_plane"].files

@@ -158,11 +158,12 @@ def test_counts() -> None:
 
 
 def test_secrets() -> None:
-    assert drill.check_secrets({"key2": 3, "key1": 1}, 4, []).text == (
+    assert drill.check_secrets({"key2": 3, "key1": 1}, 4, 0, "").text == (
         "4 Secrets; 4 encrypted values open (1 under key1, 3 under key2)"
     )
-    assert drill.check_secrets({}, 0, []).state == drill.PASSED
-    assert drill.check_secrets({"key1": 1}, 2, ["no", "nor this"]).text == "no, and 1 more"
+    assert drill.check_secrets({}, 2, 0, "") == drill.Check("secrets", drill.PASSED, "2 Secrets; none is encrypted")
+    assert drill.check_secrets({"key1": 1}, 2, 1, "no") == drill.Check("secrets", drill.FAILED, "no")
+    assert drill.check_secrets({"key1": 1}, 2, 3, "no").text == "no, and 2 more"
 
 
 def test_authorities() -> None:
