@@ -9,16 +9,20 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent_scene import BUCKET, CLUSTER, NAMES, Cluster, Host
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import identity, seal
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.errors import BackupError, StoreError
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.etcd import status_of
+from ansible_collections.caravan.cluster.plugins.modules import etcd_snapshot, etcd_snapshot_info
 from drill_scene import ETCD, Key, new_key, programs
 from object_store_server import ObjectStore, running
 
@@ -256,6 +260,44 @@ def test_a_store_whose_authority_is_not_known(host: MakeHost, servers: tuple[Obj
     code, said = one.run("run")
     assert code == 1 and "certificate signed by unknown authority" in said, said
     assert len(one.held("two")) == 1
+
+
+def answer_of(module: Any, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    with patch_module_args({}), pytest.raises(SystemExit):
+        module.main()
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_the_modules_look_at_the_stores(
+    host: MakeHost,
+    servers: tuple[ObjectStore, ObjectStore],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = host("cp1")
+    assert one.run("run")[0] == 0
+    program = one.directory / "caravan-backup"
+    program.write_text(
+        f"#!/bin/sh\nPYTHONPATH={one.directory}/lib exec {sys.executable} -m caravan_backup"
+        f' --config={one.directory}/config.json "$@"\n'
+    )
+    program.chmod(0o755)
+    for module in (etcd_snapshot, etcd_snapshot_info):
+        monkeypatch.setattr(module, "PROGRAM", str(program))
+
+    listed = answer_of(etcd_snapshot_info, capsys)
+    (snapshot,) = listed["snapshots"]
+    assert (snapshot["verified"], snapshot["stores"], snapshot["member"]) == (True, ["one", "two"], "cp1")
+    assert listed["errors"] == {} and not listed["changed"]
+
+    (one.directory / "ca-one.pem").write_text(servers[1].ca)
+    listed = answer_of(etcd_snapshot_info, capsys)
+    assert list(listed["errors"]) == ["one"] and listed["snapshots"][0]["stores"] == ["two"]
+    (one.directory / "ca-two.pem").write_text(servers[0].ca)
+    assert answer_of(etcd_snapshot_info, capsys)["failed"]
+    refused = answer_of(etcd_snapshot, capsys)
+    assert refused["failed"] and refused["fit"] and "unknown authority" in refused["msg"]
 
 
 def test_a_bucket_that_is_not_there(host: MakeHost) -> None:
