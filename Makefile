@@ -43,7 +43,7 @@ check-arguments:
 
 up: check-arguments setup ## A cluster: machines, artifacts, Kubernetes
 	@ansible-playbook -i "$(INVENTORY)" playbooks/provision.yml playbooks/mirror.yml playbooks/object_store.yml \
-	  playbooks/site.yml -e mirror_fill=$(fill) $(ARGS)
+	  playbooks/site.yml playbooks/backup_host.yml -e mirror_fill=$(fill) $(ARGS)
 	@# The mirror has kubectl; a copy that can be run, for whoever has none.
 	kubectl=$$(ls -v .caravan/cache/mirror/files/dl.k8s.io/release/*/bin/linux/$$(dpkg --print-architecture)/kubectl | tail -1)
 	cmp --quiet "$$kubectl" .caravan/bin/kubectl || install -D --mode=0755 "$$kubectl" .caravan/bin/kubectl

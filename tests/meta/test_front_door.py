@@ -62,7 +62,7 @@ def test_wrong_arguments_are_refused_in_words(arguments: list[str], said: str) -
 def test_up_is_one_run_of_ansible(source: str, fill: str) -> None:
     shown = run("make", "--dry-run", "up", f"SOURCE={source}", "INVENTORY=inventories/local_ha").stdout
     assert shown.count("ansible-playbook") == 1
-    assert re.findall(r"playbooks/(\w+)\.yml", shown) == ["provision", "mirror", "object_store", "site"]
+    assert re.findall(r"playbooks/(\w+)\.yml", shown) == ["provision", "mirror", "object_store", "site", "backup_host"]
     assert f"mirror_fill={fill}" in shown
 
 
