@@ -151,7 +151,6 @@ def rclone_config(stores: Sequence[Mapping[str, str]]) -> str:
             f"region = {store['region']}" if store.get("region") else "",
             f"access_key_id = {store['access_key']}" if store.get("access_key") else "env_auth = true",
             f"secret_access_key = {store['secret_key']}" if store.get("access_key") else "",
-            "acl = private",
         ]
         sections.append("\n".join(line for line in lines if line))
     return "\n\n".join(sections) + "\n"

@@ -155,6 +155,20 @@ def test_the_next_member_takes_over(host: MakeHost, whole: Cluster) -> None:
     assert dead.metric("failures_total", store="one") == 1
 
 
+def test_a_host_without_a_member_stores_its_part_of_the_identity(host: MakeHost) -> None:
+    one = host("cp1")
+    one.document |= {"member": "", "parts": {"control_plane": [str(one.identity)]}}
+    code, said = one.run("run")
+    assert code == 0 and "stored the part control_plane of the identity" in said, said
+    assert not one.listing().backups
+    assert host("cp2").run("run")[0] == 0
+    assert set(one.listing().backups[0].manifest.identity) == {"control_plane", "etcd"}
+    # A file of it is gone: that is said, and nothing that is not whole is stored.
+    one.identity.unlink()
+    code, said = one.run("run")
+    assert code == 1 and "the identity is not whole" in said, said
+
+
 def test_a_change_of_leader_is_no_matter(host: MakeHost, whole: Cluster) -> None:
     old = whole.leader()
     taking = host(old)
