@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: restore_plan
 short_description: Decide onto which host etcd is restored, and whether it may be
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Takes what M(caravan.cluster.restore_info) saw on each host.
 author:

@@ -55,6 +55,7 @@ options:
     type: list
     elements: dict
     default: []
+    version_added: 0.2.0
     suboptions:
       kind:
         description: The kind.
@@ -73,6 +74,7 @@ options:
     description: Whether it is a failure when something is not ready in time. Where not, RV(waiting_for) says what.
     type: bool
     default: true
+    version_added: 0.2.0
   timeout:
     description: Seconds after which the module gives up and says what it has seen last.
     type: float

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: control_plane_pause
 short_description: Stop the API server and the controllers of a host, and let them run again
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Moves the static pods' manifests out of the kubelet's sight and waits until their processes have ended; or moves
     them back. Whether a host is paused is seen from where the manifests are, so that an interrupted run is made up for.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: etcd_restore
 short_description: Restore etcd from a backup on one host
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Restores a snapshot as a cluster of one member, with its revision raised far above all that was, so that no client
     sees time go backwards, starts it and proves it healthy. The other members join it later.
@@ -126,6 +126,8 @@ def argument_spec() -> dict:
 
 def restored(module: AnsibleModule) -> list[str]:
     params = module.params
+    if module.check_mode:
+        return [step for step in etcd.progress(params["backup"], params["data_dir"])[1] if step != "scrub"]
     work = Path(params["work"])
     restore = etcd.Restore(
         local=local_of(params, module.run_command),
@@ -141,8 +143,6 @@ def restored(module: AnsibleModule) -> list[str]:
         replace=params["replace"],
         timeout=params["timeout"],
     )
-    if module.check_mode:
-        return restore.missing()
     restore.run()
     return restore.done
 

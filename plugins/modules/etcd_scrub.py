@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: etcd_scrub
 short_description: Delete from restored data what belonged to machines that are gone
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Deletes Nodes, leases, pods, CSINodes, VolumeAttachments and certificate requests of machines that are gone, and
     what processes that are gone held, such as the addresses of the old API servers. Says what cannot come back.
@@ -98,7 +98,8 @@ def main() -> None:
             params["local_url"], params["ca_certificate"], params["client_certificate"], params["client_key"], 30
         )
         with host.locked(120):
-            result = etcd.scrubbed(member, gateway_of(params), params["backup"], params["stay"], module.check_mode)
+            gateway = None if module.check_mode else gateway_of(params)
+            result = etcd.scrubbed(member, gateway, params["backup"], params["stay"])
     except (BackupError, EtcdError, OSError) as error:
         module.fail_json(msg=f"scrub: {error}")
     text = "".join(f"{number} {reason}\n" for reason, number in result["deleted"].items()) if result["changed"] else ""

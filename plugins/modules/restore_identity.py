@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: restore_identity
 short_description: Give a host the cluster's identity out of a backup
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - O(state=key) makes a key for this one restore, in memory, to which the identity bundle and the snapshot are sealed
     on their way. O(state=placed) opens the bundle with it and writes the files the host lacks. O(state=absent) removes

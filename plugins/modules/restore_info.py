@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: restore_info
 short_description: See what a host holds of a cluster, and of a restore
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Reads which cluster a host belongs to, whether it holds data of etcd, and how far a restore on it has come. Changes
     nothing.
@@ -59,7 +59,14 @@ seen:
       description: The record of a restore; empty when there is none.
       type: dict
       sample: {}
+now:
+  description: The time on the host, in seconds since 1970.
+  returned: always
+  type: float
+  sample: 1795258984.2
 """
+
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -76,7 +83,7 @@ def main() -> None:
         seen = host.look(module.params["data_dir"])
     except OSError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, seen=seen)
+    module.exit_json(changed=False, seen=seen, now=time.time())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: restore_source
 short_description: Find a backup, prove it whole, and seal it for the machines it is restored on
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Runs where the age identity is. O(state=verified) chooses a backup, and reads all of it - checksum, decryption,
     C(etcdutl snapshot status), the identity bundles, cluster and networks - before anything else is touched.
@@ -149,11 +149,6 @@ files:
   type: list
   elements: str
   sample: [control_plane.age, etcd.age, snapshot.age]
-began:
-  description: When the verification began, in seconds since 1970.
-  returned: when O(state=verified)
-  type: float
-  sample: 1795258984.2
 elapsed_seconds:
   description: How long it took.
   returned: always
@@ -225,7 +220,7 @@ def verified(params: dict, check_mode: bool) -> dict:
     if check_mode:
         restore_source.remove(params["work"])
     backup = restore_source.to_plain(found, began - found.name.time.timestamp())
-    return {"changed": False, "backup": backup, "passed_over": found.passed_over, "began": began}
+    return {"changed": False, "backup": backup, "passed_over": found.passed_over}
 
 
 def run(params: dict, check_mode: bool) -> dict:

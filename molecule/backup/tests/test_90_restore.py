@@ -119,7 +119,7 @@ def test_a_backup_of_another_cluster_is_refused_before_anything_is_touched(befor
     run = restore(restored, "-e", "cluster_service_cidr=10.97.0.0/16")
     assert run.code != 0
     assert "service_cidr is 10.97.0.0/16, the backup's is 10.96.0.0/16" in run.output
-    assert restored.nodes.run("north", ["ls", "/etc/caravan"], check=False).returncode != 0
+    assert restored.nodes.run("north", ["ls", "/etc/caravan"], check=False).code != 0
 
 
 @pytest.mark.parametrize("step", ["Restore etcd on one host", "Start the cluster"])
@@ -185,8 +185,8 @@ def test_nothing_is_left_of_the_old_machines(before: Before, restored: Cluster) 
 
 def test_nothing_of_the_restore_is_left_in_the_clear(before: Before, restored: Cluster) -> None:
     for host in restored.inventory.hosts("cluster"):
-        assert restored.nodes.run(host, ["ls", "/run/caravan-restore"], check=False).returncode != 0
-    assert restored.nodes.run("backup1", ["sh", "-c", "ls -d /dev/shm/caravan-restore*"], check=False).returncode != 0
+        assert restored.nodes.run(host, ["ls", "/run/caravan-restore"], check=False).code != 0
+    assert restored.nodes.run("backup1", ["sh", "-c", "ls -d /dev/shm/caravan-restore*"], check=False).code != 0
     assert not (restored.work_directory / "restore").exists()
 
 

@@ -56,23 +56,13 @@ class Restore:
         return self.local.data_dir
 
     def run(self) -> None:
-        record = host.read_json(host.RECORD)
-        if record.get("backup") != self.backup or record.get("step") == restore.DONE:
-            record = {}
-        steps = restore.next_steps(record, host.data_ids(str(self.data_dir)))
+        record, steps = progress(self.backup, str(self.data_dir))
         if "place" in steps:
             self._place(record)
             self.done.append("place")
         if "start" in steps:
             self._start()
             self.done.append("start")
-
-    def missing(self) -> list[str]:
-        """Return the steps that are left, for check mode."""
-        record = host.read_json(host.RECORD)
-        if record.get("backup") != self.backup or record.get("step") == restore.DONE:
-            record = {}
-        return [step for step in restore.next_steps(record, host.data_ids(str(self.data_dir))) if step != "scrub"]
 
     def _place(self, record: dict[str, Any]) -> None:
         record = {**record, "backup": self.backup, "wanted": self.wanted, "cluster": self.cluster}
@@ -139,6 +129,14 @@ class Restore:
         ).prove()
 
 
+def progress(backup: str, data_dir: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the record of this restore, empty when there is none, and the steps that are left."""
+    record = host.read_json(host.RECORD)
+    if record.get("backup") != backup or record.get("step") == restore.DONE:
+        record = {}
+    return record, restore.next_steps(record, host.data_ids(data_dir))
+
+
 def set_aside(local: LocalMember) -> Path:
     """Stop etcd and move its data aside, never delete it; forget that there was a member. Returns where the data is."""
     aside = local.set_data_aside()
@@ -146,16 +144,21 @@ def set_aside(local: LocalMember) -> Path:
     return aside
 
 
-def scrubbed(etcd: Etcd, gateway: Gateway, backup: str, stay: Collection[str], check_mode: bool) -> dict[str, Any]:
-    """Delete what belonged to machines that are gone, unless it was done; returns what the record keeps of it."""
+def scrubbed(etcd: Etcd, gateway: Gateway | None, backup: str, stay: Collection[str]) -> dict[str, Any]:
+    """Delete what belonged to machines that are gone, unless it was done; returns what the record keeps of it.
+
+    Without a gateway it is only said what would be deleted, and a restore that has not begun is no error.
+    """
     record = host.read_json(host.RECORD)
+    if gateway is None and not record:
+        return {"changed": False, "deleted": {}, "gone": [], "lost": [], "workloads": []}
     if record.get("backup") != backup:
         raise BackupError(f"the record {host.RECORD} is of {record.get('backup') or 'no restore'}, wanted {backup}")
     if record.get("step") in (restore.SCRUBBED, restore.DONE):
         return {"changed": False, **record["scrub"]}
     plan = scrub.plan(_entries(etcd), stay)
     found = scrub.to_plain(plan)
-    if check_mode:
+    if gateway is None:
         return {"changed": bool(plan.keys), **found}
     # What was deleted before an interruption is in no plan any more, but has to be told of.
     earlier = record.get("scrub") or {}

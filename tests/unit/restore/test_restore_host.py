@@ -167,25 +167,42 @@ class Etcd:
 def test_a_scrub_that_was_cut_off_is_completed_and_tells_all() -> None:
     member: Any = Etcd([f"/registry/minions/n{number:03}" for number in range(250)] + ["/registry/namespaces/app"])
     host.write_record({"backup": NAME, "step": "restored"})
-    assert etcd.scrubbed(member, member, NAME, [], check_mode=True)["changed"]
+    assert etcd.scrubbed(member, None, NAME, [])["changed"]
     assert len(member.keys) == 251
     member.limit = 1
     with pytest.raises(BackupError, match="cut off"):
-        etcd.scrubbed(member, member, NAME, [], check_mode=False)
+        etcd.scrubbed(member, member, NAME, [])
     assert len(member.keys) == 151
     member.limit = 1000
-    result = etcd.scrubbed(member, member, NAME, [], check_mode=False)
+    result = etcd.scrubbed(member, member, NAME, [])
     assert list(member.keys) == ["/registry/namespaces/app"]
     assert (result["changed"], len(result["gone"])) == (True, 250)
-    again = etcd.scrubbed(member, member, NAME, [], check_mode=False)
+    again = etcd.scrubbed(member, member, NAME, [])
     assert again == {**result, "changed": False}
 
 
 def test_only_the_data_of_this_restore_is_scrubbed() -> None:
     member: Any = Etcd(["/registry/minions/n1"])
     with pytest.raises(BackupError, match="is of no restore, wanted"):
-        etcd.scrubbed(member, member, NAME, [], check_mode=False)
+        etcd.scrubbed(member, member, NAME, [])
     assert member.keys
+    assert etcd.scrubbed(member, None, NAME, [])["changed"] is False
+
+
+def test_what_is_left_is_seen_from_the_record_of_this_backup(etc: Path) -> None:
+    assert etcd.progress(NAME, str(etc)) == ({}, ["place", "start", "scrub"])
+    record = {"backup": NAME, "step": "placing", "ids": ["1"]}
+    host.write_record(record)
+    assert etcd.progress(NAME, str(etc)) == (record, ["place", "start", "scrub"])
+    assert etcd.progress("another", str(etc)) == ({}, ["place", "start", "scrub"])
+
+
+def test_one_restore_at_a_time(monkeypatch: pytest.MonkeyPatch, etc: Path) -> None:
+    monkeypatch.setattr(host, "LOCK", etc / "lock")
+    with host.locked(1), pytest.raises(BackupError, match="another restore has held"), host.locked(0):
+        pass
+    with host.locked(0):
+        pass
 
 
 def test_the_end_is_recorded_once() -> None:
