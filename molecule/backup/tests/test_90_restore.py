@@ -135,7 +135,7 @@ def test_restored_with_one_command(before: Before, restored: Cluster) -> None:
     paths = sorted((restored.work_directory / "reports").glob("*-restored.json"))
     report = json.loads(paths[-1].read_text())
     print(f"restored in {run.seconds:.0f} s: {json.dumps(report)}")
-    assert "Pod caravan-restore/alone: it was on worker1, and nothing makes it again" in report["lost"]
+    assert f"Pod {NAMESPACE}/alone: it was on worker1, and nothing makes it again" in report["lost"]
     assert report["gone"] == sorted(["cp1", "cp2", "cp3", "worker1"])
     assert report["not_running"] == []
     assert report["rto_seconds"] <= RTO_BUDGET
