@@ -149,7 +149,8 @@ def upstream_sha256(catalogue: Catalogue, name: str, version: str, arch: str) ->
     if not known:
         raise ArtifactError(
             f"no upstream sha256 is recorded for {name} {version} ({arch}), so nothing fetched from upstream could be"
-            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml (scripts/pin does), or set artifacts_source: mirror"
+            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml, as scripts/pin does, or set"
+            " artifacts_source: mirror"
         )
     return str(known)
 
@@ -160,7 +161,8 @@ def upstream_digest(catalogue: Catalogue, name: str, version: str) -> str:
     if not known:
         raise ArtifactError(
             f"no upstream digest is recorded for the image {name} {version}, so nothing fetched from upstream could be"
-            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml (scripts/pin does), or set artifacts_source: mirror"
+            f" verified. Record it in {CATALOGUE_PATH}/{component}.yml, as scripts/pin does, or set"
+            " artifacts_source: mirror"
         )
     return str(known)
 

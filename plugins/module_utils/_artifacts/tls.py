@@ -28,9 +28,7 @@ def _library() -> tuple[Any, Any, Any, Any]:
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as error:
-        raise ArtifactError(
-            "certificates want the Python package cryptography on the controller"
-        ) from error
+        raise ArtifactError("certificates want the Python package cryptography on the controller") from error
     return x509, hashes, serialization, ec
 
 
