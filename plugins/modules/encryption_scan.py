@@ -69,7 +69,7 @@ objects:
   returned: success
   type: int
   sample: 4120
-keys:
+objects_by_key:
   description: How many objects are under each key, by its name.
   returned: success
   type: dict
@@ -120,7 +120,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     found = {
         "objects": stored.objects,
-        "keys": dict(stored.keys),
+        "objects_by_key": dict(stored.keys),
         "resources": {name: dict(counts) for name, counts in stored.resources.items()},
         "plain": dict(stored.plain),
         "elapsed_seconds": round(time.monotonic() - began, 2),

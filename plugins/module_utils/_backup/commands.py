@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from .errors import CommandError
 
@@ -69,8 +70,7 @@ def pipe(first: Sequence[str], second: Sequence[str], source: str, target: str, 
                     one.kill()
                     one.wait()
                     raise
-                assert one.stdout is not None
-                one.stdout.close()
+                _output(one).close()
                 try:
                     two.wait(timeout)
                     one.wait(timeout)
@@ -115,8 +115,7 @@ def digest(arguments: Sequence[str], timeout: float) -> tuple[str, int]:
 
         timer = threading.Timer(timeout, end)
         timer.start()
-        assert process.stdout is not None
-        with process.stdout as printed:
+        with _output(process) as printed:
             try:
                 for block in iter(lambda: printed.read(1 << 20), b""):
                     total.update(block)
@@ -132,6 +131,13 @@ def digest(arguments: Sequence[str], timeout: float) -> tuple[str, int]:
             errors.seek(0)
             raise CommandError(f"{_title(arguments)} ended with {process.returncode}: {_last_words(errors.read())}")
     return total.hexdigest(), length
+
+
+def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    """What a program prints, which is there because it was started with a pipe."""
+    if process.stdout is None:
+        raise CommandError("the output of a program was not piped")
+    return process.stdout
 
 
 def _title(arguments: Sequence[str]) -> str:
