@@ -21,7 +21,7 @@ export PWD := $(CURDIR)
 name = $(notdir $(patsubst %/,%,$(INVENTORY)))
 fill = $(if $(filter upstream,$(SOURCE)),download,build)
 
-.PHONY: help setup check-arguments up down lock pin test test-unit test-meta test-lint test-integration test-molecule
+.PHONY: help setup check-arguments up down lock pin test test-unit test-meta test-lint test-integration test-molecule test-backup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,3 +74,6 @@ test-integration: setup ## Against real servers on this machine
 
 test-molecule: setup ## Against real clusters on this machine
 	@scripts/test molecule
+
+test-backup: setup ## Backups, drills, keys and restores on a real cluster; half an hour, not in `make test`
+	@scripts/test backup
