@@ -149,6 +149,7 @@ class Run:
         self.result.wanted = bool(lacking)
         if not lacking:
             return
+        self._wait_for_member()
         if self.why_unfit:
             raise BackupError(f"this member does not take the backup that is due: {self.why_unfit}")
         snapshot = self._snapshot(directory)
@@ -159,11 +160,18 @@ class Run:
         try:
             self.member = self.config.etcd.look()
         except BackupError as error:
-            self.why_unfit = str(error)
+            self.member, self.why_unfit = None, str(error)
             return
         self.why_unfit = unfit(self.member)
         if any(alarm == NO_SPACE for _, alarm in self.member.alarms):
             self.say(f"etcd has the alarm {NO_SPACE}: it refuses writes, and can be backed up")
+
+    def _wait_for_member(self) -> None:
+        """Give the member time where it does not answer: an election, or its restart, is over in a moment."""
+        end = time.monotonic() + self.config.patience
+        while self.config.member and (self.member is None or not self.member.reads) and time.monotonic() < end:
+            time.sleep(1)
+            self._look_at_member()
 
     def _look_at_store(self, store: Store) -> _Seen:
         entries = store.list(self.config.cluster)
@@ -270,7 +278,7 @@ class Run:
             raise BackupError(self.why_unfit)
         memory.require_room(directory, member.db_bytes)
         plain, sealed = directory / "snapshot.db", directory / "snapshot.db.zst.age"
-        now = datetime.datetime.now(UTC).replace(microsecond=0)
+        now = self._moment()
         timeout = self.config.snapshot_timeout
         self.config.etcd.snapshot(str(plain), timeout)
         status = status_of(str(plain), timeout)
@@ -299,6 +307,13 @@ class Run:
                 recipients=self.config.recipients,
             ),
         )
+
+    def _moment(self) -> datetime.datetime:
+        """This second, or the next one where a backup has the name of this one: what is stored is never replaced."""
+        taken = {store.time for store in self.result.stores.values()}
+        while format_time(now := datetime.datetime.now(UTC).replace(microsecond=0)) in taken:
+            time.sleep(0.1)
+        return now
 
     def _keep_snapshot(self, store: Store, snapshot: _Snapshot, kept: dict[str, str], directory: Path) -> None:
         began = time.monotonic()

@@ -30,7 +30,7 @@ class Config:
     `member`: the name of this host's etcd member; none where the host only holds a part of the identity. `parts`: the
     files of the identity this host holds, by part. `settings`: what the identity bundle says besides. `interval`: the
     seconds for which one backup does. `work`: a directory in memory. `state`: one for the lock and the last results.
-    `node`: how this host is called in manifests.
+    `node`: how this host is called in manifests. `patience`: the seconds a member that is to snapshot has to answer.
     """
 
     cluster: str
@@ -46,6 +46,7 @@ class Config:
     state: Path
     metrics: Path
     snapshot_timeout: float
+    patience: float
 
 
 def load(path: Path = FILE) -> Config:
@@ -78,6 +79,7 @@ def parse(document: Mapping[str, Any], directory: Path) -> Config:
         state=Path(document["state"]),
         metrics=Path(document["metrics"]),
         snapshot_timeout=float(document["snapshot_timeout"]),
+        patience=float(document["patience"]),
     )
 
 

@@ -105,6 +105,8 @@ class Etcd:
     def counts(self, revision: int = 0) -> dict[str, int]:
         """Return the number of keys of each resource at a revision (0: now); a call or two for each resource.
 
+        A revision that this member has is counted by it alone, whatever the others do.
+
         The keys that no API server wrote are counted together.
         """
         found: dict[str, int] = {}
@@ -169,7 +171,14 @@ class Etcd:
         revision: int = 0,
         **more: Any,
     ) -> dict[str, Any]:
-        body = {"key": _text(key), "range_end": _text(end), "revision": str(revision), **more}
+        # What a member has of a revision never changes: no need to ask the others.
+        body = {
+            "key": _text(key),
+            "range_end": _text(end),
+            "revision": str(revision),
+            "serializable": revision > 0,
+            **more,
+        }
         return self._call("/v3/kv/range", {name: value for name, value in body.items() if value})
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -174,19 +175,25 @@ class Host:
             "state": str(directory / "state"),
             "metrics": str(directory / "metrics"),
             "snapshot_timeout": 60,
+            "patience": 20,
         }
 
     def use(self, **servers: ObjectStore) -> None:
-        """Back up to these, with what a node may do there."""
+        """Back up to these, with what a node may do there. They have the time that a busy machine may need."""
         entries = [server.settings(name, BUCKET, server.writer) for name, server in servers.items()]
         (self.directory / "rclone.conf").touch(mode=0o600)
         (self.directory / "rclone.conf").write_text(stores.rclone_config(entries))
         self.document["stores"] = [
-            {"name": name, "bucket": BUCKET, "has_ca": True, "timeout": 20, "short_timeout": 4, "idle_timeout": 2}
+            {"name": name, "bucket": BUCKET, "has_ca": True, "timeout": 30, "short_timeout": 30, "idle_timeout": 30}
             for name in servers
         ]
         for name, server in servers.items():
             (self.directory / f"ca-{name}.pem").write_text(server.ca)
+
+    def give_up_soon(self, store: str) -> None:
+        """Wait for a store only as long as it takes to see that it is frozen."""
+        entry = next(entry for entry in self.document["stores"] if entry["name"] == store)
+        entry |= {"timeout": 20, "short_timeout": 4, "idle_timeout": 2}
 
     def start(self, *words: str, pace: str = "") -> subprocess.Popen[str]:
         """Begin a run. `pace`: a directory with programs that stand before the real ones."""
@@ -214,7 +221,11 @@ class Host:
         return dict(json.loads((self.directory / "state" / f"{verb}.json").read_text()))
 
     def stores(self) -> list[stores.Store]:
-        return stores_of(self.document["stores"], self.directory)
+        """The stores as this host may use them, with time enough."""
+        return [
+            dataclasses.replace(store, timeout=30, short_timeout=30, idle_timeout=30)
+            for store in stores_of(self.document["stores"], self.directory)
+        ]
 
     def listing(self) -> listing.Listing:
         return listing.read_all(self.stores(), CLUSTER)
@@ -222,6 +233,7 @@ class Host:
     def held(self, store: str) -> list[str]:
         """The names of the backups in one store."""
         found = self.listing()
+        assert store not in found.errors, found.errors
         return [backup.name.short for backup in found.backups if store in backup.stores]
 
     def metric(self, name: str, **labels: str) -> float:

@@ -143,6 +143,7 @@ def test_a_backup_is_taken_once_in_an_interval(host: MakeHost, key: Key, tmp_pat
 
 def test_the_next_member_takes_over(host: MakeHost, whole: Cluster) -> None:
     dead, other = host("cp3"), host("cp2")
+    dead.document["patience"] = 2
     whole.kill("cp3")
     code, said = dead.run("run")
     assert code == 1 and "does not take the backup that is due" in said and "does not answer" in said, said
@@ -183,11 +184,10 @@ def test_a_frozen_store_does_not_keep_the_other_from_its_backup(
     host: MakeHost, servers: tuple[ObjectStore, ObjectStore]
 ) -> None:
     one = host("cp1")
+    one.give_up_soon("one")
     servers[0].freeze()
-    began = time.monotonic()
     code, said = one.run("run")
     assert code == 1 and "store one: rclone lsjson took more than 4 s" in said, said
-    assert time.monotonic() - began < 30
     assert [one.metric("failures_total", store=name) for name in ("one", "two")] == [1, 0]
     servers[0].thaw()
     assert (len(one.held("one")), len(one.held("two"))) == (0, 1)
@@ -202,6 +202,7 @@ def test_a_store_that_freezes_during_the_upload(
 ) -> None:
     """And a run that is killed then: what it leaves is no backup, and does not stand in the way."""
     one = host("cp1")
+    one.give_up_soon("one")
     # age, which seals after everything was looked at, waits until it may.
     gate = tmp_path / "gate"
     gate.mkdir()
@@ -221,6 +222,7 @@ def test_a_store_that_freezes_during_the_upload(
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "store one: rclone copyto" in said, said
     servers[0].thaw()
+    one.use(one=servers[0], two=servers[1])
     assert (len(one.held("one")), len(one.held("two"))) == (1, 2)
 
     (gate / "open").unlink()
@@ -356,7 +358,6 @@ def test_recipients_that_were_rotated(host: MakeHost, key: Key, tmp_path: Path) 
     new = new_key(tmp_path / "new")
     assert host("cp1").run("run")[0] == 0
     old_one = host("cp1").listing().backups[0]
-    time.sleep(1.1)
     taking = host("cp2", new.recipient)
     assert taking.run("now")[0] == 0
     newest = taking.listing().backups[0]
@@ -383,7 +384,6 @@ def test_a_backup_of_another_cluster_of_the_same_name_does_not_count(host: MakeH
     changed = json.loads(store.read(listed.name.manifest_key)) | {"cluster_id": "1"}
     (tmp_path / "manifest").write_text(json.dumps(changed))
     store.put(str(tmp_path / "manifest"), listed.name.manifest_key)
-    time.sleep(1.1)
     code, said = host("cp2").run("run")
     assert code == 0 and "store one: its newest backup is of the etcd cluster 1" in said, said
     assert (len(one.held("one")), len(one.held("two"))) == (2, 1)

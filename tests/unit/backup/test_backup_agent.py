@@ -40,6 +40,7 @@ DOCUMENT: dict[str, Any] = {
     "state": "/state",
     "metrics": "/metrics",
     "snapshot_timeout": 60,
+    "patience": 0,
 }
 
 
