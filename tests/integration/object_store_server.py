@@ -19,7 +19,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,13 @@ class ObjectStore:
     """One server, on 127.0.0.1, with a certificate authority of its own.
 
     `root` may do all; `writer` and `keeper` have the grants of these names on every bucket that `bucket()` makes.
-    `directory` is where it lives; with `megabytes` its data is on a file system of that size.
+    `directory` is where it lives; with `megabytes` its data is on a file system of that size. `before`: what starts it,
+    such as `nice`.
     """
 
-    def __init__(self, directory: Path, megabytes: int = 0) -> None:
+    def __init__(self, directory: Path, megabytes: int = 0, before: Sequence[str] = ()) -> None:
         self.directory = directory
+        self._before = before
         self.port = free_port()
         self.endpoint = f"https://localhost:{self.port}"
         self.region = REGION
@@ -98,7 +100,7 @@ class ObjectStore:
         assert self._process is None, "it runs already"
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [str(self._program), "posix", str(self.data / "objects")],
+                [*self._before, str(self._program), "posix", str(self.data / "objects")],
                 stdout=output,
                 stderr=output,
                 env={
@@ -244,9 +246,9 @@ class ObjectStore:
 
 
 @contextlib.contextmanager
-def running(directory: Path, megabytes: int = 0) -> Iterator[ObjectStore]:
+def running(directory: Path, megabytes: int = 0, before: Sequence[str] = ()) -> Iterator[ObjectStore]:
     """A server until the block ends."""
-    store = ObjectStore(directory, megabytes)
+    store = ObjectStore(directory, megabytes, before)
     try:
         store.start()
         yield store

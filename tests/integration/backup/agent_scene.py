@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,11 @@ class Pki:
 
 
 class Cluster:
-    """Members by name; they are slow to elect, as a busy machine can be."""
+    """Members by name; they are slow to elect, as a busy machine can be. `more`: settings of etcd."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, more: Mapping[str, str] | None = None) -> None:
         self.directory = directory
+        self.more = dict(more or {})
         self.pki = Pki(directory)
         self.ports = {name: (free_port(), free_port()) for name in NAMES}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -87,6 +89,7 @@ class Cluster:
                 "ELECTION_TIMEOUT": "1000",
                 "LOG_LEVEL": "error",
                 "UNSAFE_NO_FSYNC": "true",
+                **self.more,
             }
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
@@ -195,12 +198,12 @@ class Host:
         entry = next(entry for entry in self.document["stores"] if entry["name"] == store)
         entry |= {"timeout": 20, "short_timeout": 4, "idle_timeout": 2}
 
-    def start(self, *words: str, pace: str = "") -> subprocess.Popen[str]:
-        """Begin a run. `pace`: a directory with programs that stand before the real ones."""
+    def start(self, *words: str, pace: str = "", before: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Begin a run. `pace`: a directory with programs that stand before the real ones; `before`: such as `nice`."""
         (self.directory / "config.json").write_text(json.dumps(self.document))
         path = f"{pace}:{programs('etcd', ETCD)}:{os.environ['PATH']}".lstrip(":")
         return subprocess.Popen(
-            [sys.executable, "-m", "caravan_backup", f"--config={self.directory / 'config.json'}", *words],
+            [*before, sys.executable, "-m", "caravan_backup", f"--config={self.directory / 'config.json'}", *words],
             env={"PATH": path, "PYTHONPATH": str(self.directory / "lib"), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

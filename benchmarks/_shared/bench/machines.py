@@ -1,0 +1,52 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Local machines of one of the benchmarks' inventories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster_tests.inventory import load
+from cluster_tests.machines import Machines
+from cluster_tests.playbooks import PlaybookRun, Playbooks
+
+from . import INVENTORIES
+
+
+def phases(run: PlaybookRun) -> dict[str, float]:
+    """Return seconds by phase."""
+    return {phase["name"]: phase["seconds"] for phase in run.report["phases"]}
+
+
+class Bench:
+    """One local inventory: its machines, and how playbooks are run against it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = INVENTORIES / name
+        self.inventory = load(self.source)
+        self.playbooks = Playbooks((self.source,), {})
+        self.machines = Machines(name)
+        self.cluster = self.inventory.hosts("etcd", "control_plane", "worker")
+
+    @contextmanager
+    def mirror(self, *more: str) -> Iterator[None]:
+        """Inside the block the mirror serves, and no machine of the cluster exists yet. `more`: further playbooks."""
+        self.remove()
+        try:
+            self.playbooks.run("provision", "mirror", *more, timeout=3600).succeeded()
+            self.forget()
+            yield
+        finally:
+            self.remove()
+
+    def forget(self) -> None:
+        """Destroy the cluster's machines, and what was on them."""
+        for host in self.cluster:
+            self.machines.destroy(host)
+
+    def remove(self) -> None:
+        consent = ("-e", "local_machines_state=absent", "-e", f"local_machines_consent={self.name}")
+        self.playbooks.run("provision", arguments=consent).succeeded()
