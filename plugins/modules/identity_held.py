@@ -81,36 +81,13 @@ etcd_user:
   sample: true
 """
 
-import grp
 import pwd
-import ssl
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._identity.catalogue import SIGNS_OF_LIFE, leaves_of, shared_of
-
-
-def attributes_of(path: Path) -> str:
-    """Mode, owner and group in one line; numbers where names are unknown."""
-    stat = path.stat()
-    try:
-        owner = pwd.getpwuid(stat.st_uid).pw_name
-    except KeyError:
-        owner = str(stat.st_uid)
-    try:
-        group = grp.getgrgid(stat.st_gid).gr_name
-    except KeyError:
-        group = str(stat.st_gid)
-    return f"{stat.st_mode & 0o7777:04o} {owner} {group}"
-
-
-def fits(certificate: Path, key: Path) -> bool:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(str(certificate), str(key))
-    except (OSError, ValueError):  # ssl.SSLError is an OSError
-        return False
-    return True
+from ..module_utils._identity.held import attributes_of, certificate_of
 
 
 def user_exists(name: str) -> bool:
@@ -136,16 +113,9 @@ def read(parts: list[str]) -> dict:
             unreadable[shared.path] = str(error)
     certificates: dict[str, dict] = {}
     for leaf in leaves_of(parts):
-        certificate, key = Path(leaf.certificate), Path(leaf.key)
-        try:
-            pem = certificate.read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            continue  # missing or damaged: it will be issued again
-        certificates[leaf.certificate] = {
-            "pem": pem,
-            "fits_key": fits(certificate, key),
-            "key_is_private": key.exists() and attributes_of(key) == f"0600 {leaf.owner} {leaf.group}",
-        }
+        found = certificate_of(leaf)
+        if found is not None:
+            certificates[leaf.certificate] = found
     return {
         "parts": parts,
         "files": files,

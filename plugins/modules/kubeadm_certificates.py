@@ -79,7 +79,7 @@ certificates:
   description: The certificates as they are afterwards; C(reason) says why one has to be renewed still.
   returned: success
   type: dict
-  sample: {apiserver: {ends: "2027-08-01T10:00:00Z", reason: "", renewed_by: kubeadm}}
+  sample: {apiserver: {begins: "2026-08-01T10:00:00Z", ends: "2027-08-01T10:00:00Z", reason: "", renewed_by: kubeadm}}
 renewed:
   description: What was renewed (in check mode, would be), and why.
   returned: success

@@ -69,7 +69,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._kubeadm import observe
 from ..module_utils._kubeadm.errors import KubeadmError
-from ..module_utils._kubeadm.steps import KUBEADM, write_file
+from ..module_utils._kubeadm.user_file import UserFile
 from ..module_utils._kubeadm.users import reason_to_write
 
 
@@ -90,22 +90,7 @@ def run(module: AnsibleModule) -> str:
     left = datetime.timedelta(hours=params["renew_before"])
     reason = reason_to_write(text, observe.ca_sha256(), datetime.datetime.now(datetime.timezone.utc), left)
     if reason and not module.check_mode:
-        code, out, err = module.run_command(
-            [
-                KUBEADM,
-                "kubeconfig",
-                "user",
-                "--client-name",
-                params["name"],
-                "--config",
-                params["config"],
-                "--validity-period",
-                f"{params['validity_hours']}h",
-            ]
-        )
-        if code != 0:
-            raise KubeadmError(f"kubeadm kubeconfig user failed: {err.strip()}")
-        write_file(path, out)
+        UserFile(module.run_command, params).write_user_file(params["name"], path, params["validity_hours"])
     return reason
 
 

@@ -1,28 +1,34 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys and certificates, made and read in memory with the library cryptography. For the controller only."""
+"""Keys and certificates, made and read in memory with the library cryptography.
+
+For the controller; what is about a host's own certificates (`issue`, `read_leaf`) also for hosts, which may have a
+version of the library as old as 3.4, and no YAML.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import json
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 try:
-    import yaml
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
     HAS_CRYPTOGRAPHY = False
+with contextlib.suppress(ImportError):
+    import yaml
 
 from .leaf import LeafHeld, LeafWanted
 
@@ -72,7 +78,12 @@ def is_public_key_of(public: str, key: str) -> bool:
 
 
 def not_after(certificate: str) -> datetime:
-    return _load_certificate(certificate).not_valid_after_utc
+    return lifetime(certificate)[1]
+
+
+def lifetime(certificate: str) -> tuple[datetime, datetime]:
+    """Begin and end of a certificate's life."""
+    return _validity(_load_certificate(certificate))
 
 
 def issue(
@@ -83,7 +94,7 @@ def issue(
     private = _load_key(key)
     signer = _load_key(authority_key)
     issuer = _load_certificate(authority)
-    end = min(now + timedelta(days=days), issuer.not_valid_after_utc)
+    end = min(now + timedelta(days=days), _validity(issuer)[1])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, wanted.common_name)])
     builder = (
         _builder(name, issuer.subject, private.public_key(), now, end)
@@ -115,13 +126,14 @@ def read_leaf(certificate: str, authority: str, fits_key: bool, key_is_private: 
             addresses = frozenset(str(entry) for entry in extension.value.get_values_for_type(x509.IPAddress))
         elif isinstance(extension.value, x509.ExtendedKeyUsage):
             usages = {usage for usage, oid in _USAGES.items() if oid() in extension.value}
+    begin, end = _validity(parsed)
     return LeafHeld(
         common_name=str(common_names[0].value) if common_names else "",
         usages=frozenset(usages),
         names=names,
         addresses=addresses,
-        not_before=parsed.not_valid_before_utc,
-        not_after=parsed.not_valid_after_utc,
+        not_before=begin,
+        not_after=end,
         signed_by_authority=_signed_by(parsed, authority),
         fits_key=fits_key,
         key_is_private=key_is_private,
@@ -185,6 +197,14 @@ def _builder(subject: Any, issuer: Any, public: Any, now: datetime, end: datetim
     )
 
 
+def _validity(certificate: Any) -> tuple[datetime, datetime]:
+    """Begin and end of a certificate's life, aware, also with versions of the library that give them without a zone."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    naive = certificate.not_valid_before, certificate.not_valid_after
+    return naive[0].replace(tzinfo=timezone.utc), naive[1].replace(tzinfo=timezone.utc)
+
+
 def _key_usage(authority: bool) -> Any:
     return x509.KeyUsage(
         digital_signature=True,
@@ -201,10 +221,25 @@ def _key_usage(authority: bool) -> Any:
 
 def _signed_by(certificate: Any, authority: str) -> bool:
     try:
-        certificate.verify_directly_issued_by(_load_certificate(authority))
+        issuer = _load_certificate(authority)
+        if hasattr(certificate, "verify_directly_issued_by"):
+            certificate.verify_directly_issued_by(issuer)
+        else:
+            _verify(certificate, issuer)
     except Exception:  # cryptography raises ValueError, TypeError or InvalidSignature: all mean no
         return False
     return True
+
+
+def _verify(certificate: Any, issuer: Any) -> None:
+    """What newer versions of the library do themselves. Raises where it does not hold."""
+    if certificate.issuer != issuer.subject:
+        raise ValueError("it names another issuer")
+    public, signed = issuer.public_key(), certificate.tbs_certificate_bytes
+    if isinstance(public, rsa.RSAPublicKey):
+        public.verify(certificate.signature, signed, padding.PKCS1v15(), certificate.signature_hash_algorithm)
+    else:
+        public.verify(certificate.signature, signed, ec.ECDSA(certificate.signature_hash_algorithm))
 
 
 def _digest(key: Any) -> Any:

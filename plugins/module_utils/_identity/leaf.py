@@ -12,6 +12,7 @@ from datetime import datetime
 from .catalogue import LeafFile
 
 RENEW_BELOW = 0.3
+EXPIRED = "expired"
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,15 @@ def reason_to_issue(wanted: LeafWanted, held: LeafHeld | None, now: datetime) ->
         return "its usages differ"
     if held.names != wanted.names or held.addresses != wanted.addresses:
         return "its names or addresses differ"
+    return reason_of_age(held, now)
+
+
+def reason_of_age(held: LeafHeld, now: datetime) -> str:
+    """Why a certificate that is right otherwise has to be renewed; empty when it has enough of its life left."""
     life = (held.not_after - held.not_before).total_seconds()
     left = (held.not_after - now).total_seconds()
     if left <= 0:
-        return "expired"
+        return EXPIRED
     if left < RENEW_BELOW * life:
         return f"{left / life:.0%} of its life is left"
     return ""

@@ -36,6 +36,8 @@ BOOTSTRAP = "/etc/kubernetes/bootstrap-kubelet.conf"
 # Long enough to get on with, short enough to be soon replaced by one the kubelet asks for itself.
 KUBELET_HOURS = 168
 API_SERVER = "apiserver"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+EXPIRED = "expired"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def reason_to_renew(begin: datetime.datetime, end: datetime.datetime, now: datet
     """Return why a certificate has to be renewed, empty when it need not. Pure."""
     left = (end - now) / (end - begin)
     if left <= 0:
-        return "expired"
+        return EXPIRED
     return f"{left:.0%} of its life is left" if left < RENEW_BELOW else ""
 
 
@@ -75,16 +77,20 @@ def pem_of(text: str) -> str:
 
 
 def described(path: str, now: datetime.datetime) -> dict[str, Any]:
-    """Return {ends, reason} of the certificate in a file."""
+    """Return {begins, ends, reason} of the certificate in a file."""
     try:
         begin, end = users.validity(pem_of(Path(path).read_text()))
     except (OSError, ValueError, IndexError, KeyError) as error:
-        return {"ends": "", "reason": f"it cannot be read: {error}"}
-    return {"ends": end.strftime("%Y-%m-%dT%H:%M:%SZ"), "reason": reason_to_renew(begin, end, now)}
+        return {"begins": "", "ends": "", "reason": f"it cannot be read: {error}"}
+    return {
+        "begins": begin.strftime(TIME_FORMAT),
+        "ends": end.strftime(TIME_FORMAT),
+        "reason": reason_to_renew(begin, end, now),
+    }
 
 
 def on_host(control_plane: bool, everything: bool) -> dict[str, dict[str, Any]]:
-    """Return the certificates on this host by name: {ends, reason, renewed_by}."""
+    """Return the certificates on this host by name: {begins, ends, reason, renewed_by}."""
     now = datetime.datetime.now(datetime.timezone.utc)
     found: dict[str, dict[str, Any]] = {}
     for kind in KUBEADM_MAKES if control_plane else ():
@@ -95,7 +101,7 @@ def on_host(control_plane: bool, everything: bool) -> dict[str, dict[str, Any]]:
         if Path(path).exists():
             found[name] = {**described(path, now), "renewed_by": "kubelet"}
             # It renews in time by itself; only when it is too late, it cannot.
-            if found[name]["reason"] != "expired":
+            if found[name]["reason"] != EXPIRED:
                 found[name]["reason"] = ""
     return found
 
@@ -111,13 +117,15 @@ class Renewal(Steps):
     def renew(self, kinds: list[Kind]) -> None:
         """Renew certificates, and have the components that use them take them."""
         for kind in kinds:
-            self.command(
-                [KUBEADM, "certs", "renew", kind.name, "--config", self.params["config"]], f"renewing {kind.name}"
-            )
-            if kind.name == API_SERVER:
-                self.await_api_server()
-            if kind.restarts:
-                self.restart(kind.restarts)
+            self.renew_one(kind)
+
+    def renew_one(self, kind: Kind) -> None:
+        """Renew a certificate, and see the component that uses it well."""
+        self.command([KUBEADM, "certs", "renew", kind.name, "--config", self.params["config"]], f"renewing {kind.name}")
+        if kind.name == API_SERVER:
+            self.await_api_server()
+        if kind.restarts:
+            self.restart(kind.restarts)
 
     def certify_kubelet(self) -> None:
         """Give the kubelet a certificate of this host's own making, and see it serve: the static pods wait for it."""
@@ -175,7 +183,7 @@ class Renewal(Steps):
 def kubelet_certified() -> str | None:
     """Return None when the kubelet has a certificate that is valid."""
     seen = described(KUBELET_CLIENT, datetime.datetime.now(datetime.timezone.utc))
-    return f"it ended on {seen['ends']}" if seen["reason"] == "expired" or not seen["ends"] else None
+    return f"it ended on {seen['ends']}" if seen["reason"] == EXPIRED or not seen["ends"] else None
 
 
 def fingerprint(pem: str) -> str:

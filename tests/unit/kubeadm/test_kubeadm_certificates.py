@@ -52,6 +52,7 @@ def test_a_certificate_is_found_in_each_kind_of_file(authority: Authority, tmp_p
         path = tmp_path / str(number)
         path.write_text(content)
         assert certificates.described(str(path), BEGIN + 0.8 * YEAR) == {
+            "begins": "2026-01-01T00:00:00Z",
             "ends": "2026-04-11T00:00:00Z",
             "reason": "20% of its life is left",
         }
