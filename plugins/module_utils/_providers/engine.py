@@ -1,0 +1,76 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observe, plan, check, apply: the one way from a description to machines, for every provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import base, capabilities, planner
+from .base import Strategy
+from .errors import InvalidError, RefusedError
+from .executor import Done, Executor, Patience
+from .model import Found, Plan
+from .outputs import Outputs
+from .planner import NO_OPTIONS, Options
+from .spec import Spec
+
+
+@dataclass
+class Engine:
+    """One cluster at one provider. Nothing is called before `plan`."""
+
+    strategy: Strategy
+    patience: Patience = field(default_factory=Patience)
+    progress: Callable[[str], None] = lambda line: None
+
+    def __post_init__(self) -> None:
+        self.spec: Spec = self.strategy.spec
+        self.handlers = self.strategy.handlers()
+        self.world: dict[str, Found] = {}
+
+    def validate(self) -> None:
+        """Offline. Raise InvalidError with all that is wrong with the description for this provider."""
+        strategy = self.strategy
+        problems = [
+            *strategy.check_settings(strategy.settings),
+            *capabilities.problems(self.spec, strategy.CAPABILITIES, strategy.NAME),
+            *strategy.validate(),
+        ]
+        if problems:
+            raise InvalidError(problems)
+
+    def observe(self) -> list[Found]:
+        found = base.observe(self.handlers)
+        self.world = planner.unique(found)[0]
+        return found
+
+    def plan(self, present: bool = True, options: Options = NO_OPTIONS) -> Plan:
+        """What would have to be done. Read-only; raise InvalidError for what could not be done to its end."""
+        desired = self.strategy.desired(self.strategy.failure_domains()) if present else []
+        plan = planner.plan(desired, self.observe(), base.kinds(self.handlers), options)
+        problems = self.strategy.preflight(plan) if plan else []
+        if problems:
+            raise InvalidError(problems)
+        return plan
+
+    def apply(self, plan: Plan) -> Done:
+        executor = Executor(self.handlers, self.world, self.spec.uid, patience=self.patience, progress=self.progress)
+        return executor.run(plan)
+
+    def outputs(self, world: Mapping[str, Found] | None = None) -> Outputs:
+        return self.strategy.outputs(self.world if world is None else world)
+
+
+def check_consent(plan: Plan, spec: Spec, consent: Any) -> None:
+    """Raise RefusedError where a plan takes something away and the cluster's name is not repeated."""
+    going = sorted({action.key for action in plan.actions if action.verb == "delete"})
+    if going and consent != spec.name:
+        shown = ", ".join(going[:5]) + (f" and {len(going) - 5} others" if len(going) > 5 else "")
+        raise RefusedError(
+            f"the plan deletes {shown}. Seen infrastructure_consent={consent or '(not set)'}, wanted "
+            f"infrastructure_consent={spec.name}."
+        )
