@@ -32,11 +32,11 @@ class Bench:
         self.cluster = self.inventory.hosts("etcd", "control_plane", "worker")
 
     @contextmanager
-    def mirror(self, *more: str) -> Iterator[None]:
-        """Inside the block the mirror serves, and no machine of the cluster exists yet. `more`: further playbooks."""
+    def mirror(self) -> Iterator[None]:
+        """Inside the block the mirror serves, and no machine of the cluster exists yet."""
         self.remove()
         try:
-            self.playbooks.run("provision", "mirror", *more, timeout=3600).succeeded()
+            self.playbooks.run("provision", "mirror", timeout=3600).succeeded()
             self.forget()
             yield
         finally:

@@ -111,13 +111,18 @@ class Playbooks:
         lines: list[str] = []
         armed = False
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if watch is not None and not armed and watch(_COLOUR.sub("", line)):
-                armed = True
-                threading.Timer(grace, _kill_group, (process.pid,)).start()
-        code = process.wait()
-        killer.cancel()
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if watch is not None and not armed and watch(_COLOUR.sub("", line)):
+                    armed = True
+                    threading.Timer(grace, _kill_group, (process.pid,)).start()
+            code = process.wait()
+        finally:
+            killer.cancel()
+            # Who is interrupted here leaves no run behind: it has a session of its own, and would go on.
+            if process.poll() is None:
+                _kill_group(process.pid)
         return PlaybookRun(tuple(command), code, "".join(lines), time.monotonic() - started)
 
 

@@ -10,6 +10,7 @@ import math
 import pytest
 from bench.figures import replaced, table
 from bench.latency import latency, percentile, within
+from bench.objects import KINDS, SIZES, planned
 from bench.tracing import PHASES, Call, phases
 
 
@@ -70,3 +71,19 @@ def test_figures_replace_their_own_section_only() -> None:
 
 def test_a_table_has_words_first() -> None:
     assert table(["what", "s"], [["it", "1"]]) == ["| what | s |", "|---|---:|", "| it | 1 |"]
+
+
+def test_objects_are_planned_until_the_size_is_reached() -> None:
+    first = list(planned(0, 2 * sum(SIZES)))
+    assert sum(one.bytes for one in first) == 2 * sum(SIZES)
+    assert {(one.kind, one.bytes) for one in first} == {(kind, size) for kind in KINDS for size in SIZES}
+    more = list(planned(len(first), 1))
+    assert [one.number for one in more] == [len(first)]
+    assert list(planned(7, 0)) == []
+
+
+def test_the_data_of_an_object_follow_from_its_number() -> None:
+    one, same, other = (next(planned(number, 1)) for number in (5, 5, 7))
+    assert one.body() == same.body()
+    assert one.data() != other.data()
+    assert abs(len(one.data()) - one.bytes) <= 4
