@@ -181,6 +181,8 @@ class Mirror:
             else:
                 archive.write(part, {path: programs / program for path, program in members.items()})
             part.replace(target)
+            # Renaming a file to another name of itself does nothing, and leaves it.
+            part.unlink(missing_ok=True)
             files.append(self._file_record(name, version, arch, url, source))
         images: list[dict[str, Any]] = []
         packages: list[dict[str, str]] = []
@@ -207,7 +209,8 @@ class Mirror:
 
     def _file_record(self, name: str, version: str, arch: str, url: str, source: str) -> dict[str, Any]:
         path = self.data / "files" / index.file_path(url)
-        path.chmod(0o644)
+        # Only more: a program that was built is the same file as in the cache of builds, and is run from there.
+        path.chmod(path.stat().st_mode | 0o444)
         return {
             "name": name,
             "version": version,

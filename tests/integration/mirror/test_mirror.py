@@ -195,7 +195,7 @@ def test_two_minor_versions_of_kubernetes_live_side_by_side(site: Site, tmp_path
             assert len(other.index["files"]) == number * len(entry["files"])
         assert other.fill([{"name": "kubernetes", "versions": minors}], **where).changed == []
     found = {(file["name"], file["version"]): file for file in other.index["files"]}
-    assert set(found) == {(name, version) for name in ("kubeadm", "kubectl", "kubelet") for version in minors}
+    assert set(found) == {(name, version) for name in entry["files"] for version in minors}
     for (name, version), file in found.items():
         assert (other.data / "files" / file["path"]).read_text() == f"{name} {version}"
         assert f"/v{version}/" in file["path"]

@@ -214,3 +214,20 @@ def _written(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+def test_a_program_in_the_mirror_is_still_one_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are one file, which the mirror serves, and which images are made of."""
+    entry = {**ENTRY, "files": {"toold": {"url": "https://example.org/v{version}/toold", "binary": "toold"}}}
+    built, wrapper = _written(tmp_path / "cache" / "toold", b"program"), tmp_path / "build" / "tool" / "1.2.3"
+    built.chmod(0o755)
+    _written(wrapper / "go.mod", WRAPPER.go_mod.encode())
+    _written(wrapper / "go.sum", b"sums")
+    mirror = filling.Mirror({"tool": entry}, tmp_path / "build", tmp_path / "data", tmp_path / "cache")
+    monkeypatch.setattr(mirror.builder, "compiler", lambda: "go1")
+    monkeypatch.setattr(mirror.builder, "programs", lambda recipe: (built.parent, {"modules": [], "compiler": "go1"}))
+    for _time in range(2):
+        mirror.fill("tool", "1.2.3", "amd64", "build")
+        served = tmp_path / "data" / "files" / "example.org" / "v1.2.3" / "toold"
+        assert served.samefile(built) and built.stat().st_mode & 0o777 == 0o755
+        assert list(served.parent.iterdir()) == [served]
