@@ -42,6 +42,11 @@ class Backup:
     def whole(self) -> Window:
         return self.spans["look"][0], self.spans["manifest"][1]
 
+    @property
+    def title(self) -> str:
+        begin, end = self.whole
+        return f"backup by {'the leader' if self.leader else 'a follower'}, {end - begin:.1f} s"
+
     def seconds(self, phase: str) -> float:
         begin, end = self.spans[phase]
         return end - begin
@@ -107,14 +112,16 @@ class Scene:
             self.backup(leader)
         with written(self.cluster, self.directory) as writing:
             time.sleep(2)
-            for _ in range(rounds):
+            for turn in range(rounds):
                 for leader in (True, False):
                     begin = time.monotonic()
                     time.sleep(seconds)
                     found.quiet.append((begin, time.monotonic()))
                     end = time.monotonic() + seconds
                     while time.monotonic() < end:
-                        found.backups.append(self.backup(leader))
+                        backup = self.backup(leader)
+                        found.backups.append(backup)
+                        print(f"  round {turn + 1}: {backup.title}", flush=True)
                     # What it wrote and read is not to be paid for in the next window.
                     time.sleep(2)
         found.samples = writing.samples

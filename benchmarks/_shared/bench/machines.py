@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cluster_tests.inventory import load
@@ -14,10 +15,19 @@ from cluster_tests.playbooks import PlaybookRun, Playbooks
 
 from . import INVENTORIES
 
+_PHASE = re.compile(r"\[\d+/\d+\] ")
+
 
 def phases(run: PlaybookRun) -> dict[str, float]:
     """Return seconds by phase."""
     return {phase["name"]: phase["seconds"] for phase in run.report["phases"]}
+
+
+def _say_phase(line: str) -> bool:
+    if _PHASE.match(line):
+        print(f"  {line.rstrip()}", flush=True)
+    # It is asked whether the run is to be killed.
+    return False
 
 
 class Bench:
@@ -31,12 +41,17 @@ class Bench:
         self.machines = Machines(name)
         self.cluster = self.inventory.hosts("etcd", "control_plane", "worker")
 
+    def run(self, *names: str, arguments: Sequence[str] = (), timeout: float = 1800) -> PlaybookRun:
+        """Run playbooks to their good end, and say what goes on: the phases, as the playbooks do."""
+        print(f"{self.name}: {' '.join(names)}", flush=True)
+        return self.playbooks.run(*names, arguments=arguments, timeout=timeout, watch=_say_phase).succeeded()
+
     @contextmanager
     def mirror(self) -> Iterator[None]:
         """Inside the block the mirror serves, and no machine of the cluster exists yet."""
         self.remove()
         try:
-            self.playbooks.run("provision", "mirror", timeout=3600).succeeded()
+            self.run("provision", "mirror", timeout=3600)
             self.forget()
             yield
         finally:
@@ -49,4 +64,4 @@ class Bench:
 
     def remove(self) -> None:
         consent = ("-e", "local_machines_state=absent", "-e", f"local_machines_consent={self.name}")
-        self.playbooks.run("provision", arguments=consent).succeeded()
+        self.run("provision", arguments=consent)
