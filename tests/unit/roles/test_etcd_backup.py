@@ -29,7 +29,7 @@ APART = HA_GROUPS | {"etcd": ["cp1", "cp2"]}
         ("15min", 60, "cp3", "*-*-* *:2/15:00 UTC"),
         ("5min", 45, "cp2", "*-*-* *:0/5:45 UTC"),
         ("1h", 90, "cp2", "*-*-* 0/1:01:30 UTC"),
-        ("24h", 3600, "cp3", "*-*-* 2/24:00:00 UTC"),
+        ("24h", 3600, "cp3", "*-*-* 2:00:00 UTC"),
     ],
 )
 def test_members_have_their_turns(interval: str, takeover: int, host: str, calendar: str) -> None:
