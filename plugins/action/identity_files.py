@@ -13,8 +13,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._identity import crypto
-from ..module_utils._identity.catalogue import DIRECTORIES, leaves_of, shared_of
-from ..module_utils._identity.leaf import reason_to_issue, wanted_of
+from ..module_utils._identity.catalogue import DIRECTORIES, ETCD, leaves_of, shared_of
+from ..module_utils._identity.leaf import reason_of_age, reason_to_issue, wanted_of
 
 
 class ActionModule(ActionBase):
@@ -39,8 +39,9 @@ class ActionModule(ActionBase):
         if "files" not in held or values is None:
             raise AnsibleActionFail("the identity was not read and settled before")
         reasons: dict[str, str] = {}
-        files = self._shared(held, values, reasons) + self._leaves(held, values, arguments, reasons)
-        result.update(changed=False, changed_paths=[], reasons=reasons)
+        due: dict[str, str] = {}
+        files = self._shared(held, values, reasons) + self._leaves(held, values, arguments, reasons, due)
+        result.update(changed=False, changed_paths=[], reasons=reasons, due=due)
         if not files:
             return result
         parts = held["parts"]
@@ -89,7 +90,11 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _leaves(
-        held: dict[str, Any], values: dict[str, str], arguments: dict[str, Any], reasons: dict[str, str]
+        held: dict[str, Any],
+        values: dict[str, str],
+        arguments: dict[str, Any],
+        reasons: dict[str, str],
+        due: dict[str, str],
     ) -> list[dict[str, Any]]:
         now = datetime.now(timezone.utc)
         files = []
@@ -98,8 +103,13 @@ class ActionModule(ActionBase):
             seen = held["certificates"].get(leaf.certificate)
             authority = values.get("etcd_ca.crt", "")
             facts = crypto.read_leaf(seen["pem"], authority, seen["fits_key"], seen["key_is_private"]) if seen else None
-            reason = reason_to_issue(wanted, facts, now) or ("asked for" if arguments["renew_leaves"] else "")
+            wrong = reason_to_issue(wanted, facts, now)
+            reason = wrong or ("asked for" if arguments["renew_leaves"] else "")
             if not reason:
+                continue
+            # What serves still is renewed on the host, one member after another: never two at a time.
+            if facts is not None and ETCD in held["parts"] and wrong in ("", reason_of_age(facts, now)):
+                due[leaf.certificate] = reason
                 continue
             if "etcd_ca.key" not in values:
                 raise AnsibleActionFail(

@@ -15,6 +15,8 @@ description:
   - Otherwise issues the certificates of the host that are missing, do not fit, or have less than 30 % of their life
     left, and writes them with the missing shared files through M(caravan.cluster.files). A shared file that exists is
     never replaced.
+  - On a member of etcd, certificates that are only old are not written here but returned as RV(due), for
+    M(caravan.cluster.etcd_certificates) to renew them one member after another.
   - No content is shown, in no verbosity; the diff says why each file is written.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -70,6 +72,11 @@ changed_paths:
   type: list
   elements: str
   sample: [/etc/etcd/pki/ca.crt]
+due:
+  description: The certificates that are left to be renewed one member after another, and why.
+  returned: always
+  type: dict
+  sample: {/etc/etcd/pki/server.crt: 21% of its life is left}
 reasons:
   description: Why, by path.
   returned: always
