@@ -149,6 +149,11 @@ files:
   type: list
   elements: str
   sample: [control_plane.age, etcd.age, snapshot.age]
+handed_over:
+  description: Whether the user who became root by sudo for this module may read these files.
+  returned: when O(state=sealed)
+  type: bool
+  sample: true
 elapsed_seconds:
   description: How long it took.
   returned: always
@@ -234,11 +239,14 @@ def run(params: dict, check_mode: bool) -> dict:
             restore_source.remove(params["work"])
         return {"changed": there}
     if check_mode:
-        return {"changed": False, "files": []}
+        return {"changed": False, "files": [], "handed_over": False}
     files = restore_source.reseal(
         Path(params["work"]), params["recipients"], params["identity_file"], params["timeout"]
     )
-    return {"changed": False, "files": files}
+    login = os.environ.get("SUDO_UID", "")
+    if login:
+        restore_source.hand_over(Path(params["work"]), files, int(login))
+    return {"changed": False, "files": files, "handed_over": bool(login)}
 
 
 def main() -> None:

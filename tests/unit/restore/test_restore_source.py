@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -187,3 +188,13 @@ def test_what_is_in_the_clear_is_never_on_a_disk(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(restore_source.memory, "file_system", lambda path, mounts: "ext4")
     with pytest.raises(BackupError, match="is on a disk"):
         restore_source.prepare(str(tmp_path / "work"))
+
+
+def test_who_logs_in_may_read_what_is_handed_over_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("snapshot.age", "rclone.conf"):
+        (tmp_path / name).touch(mode=0o600)
+    user = os.getuid() or 65534
+    restore_source.hand_over(tmp_path, ["snapshot.age"], user)
+    assert [(tmp_path / name).stat().st_uid for name in ("snapshot.age", "rclone.conf")] == [user, os.getuid()]
+    # No list of what else is there.
+    assert tmp_path.stat().st_mode & 0o777 == 0o711
