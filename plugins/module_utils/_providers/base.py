@@ -13,6 +13,7 @@ from .errors import Problem
 from .model import Change, Found, Kind, Plan, Resource
 from .outputs import Outputs
 from .ownership import Ownership
+from .patience import Patience
 from .spec import Spec
 
 # List calls of one observation at a time. Their number is that of the kinds, and a provider answers them side by side.
@@ -70,8 +71,15 @@ class Strategy:
         """Offline: what of the description this provider can never do, whatever the account: sizes, `native` blocks."""
         raise NotImplementedError
 
+    def connect(self) -> list[Problem]:
+        """The first call: whether the credentials, and the place (region, project, subscription), are right."""
+        raise NotImplementedError
+
     def failure_domains(self) -> tuple[str, ...]:
-        """The failure domains to use, in a fixed order: those of the description, or the provider's own. Read-only."""
+        """The failure domains to use, in a fixed order: those of the description, or the provider's own.
+
+        After `connect`, which may have asked for them. Read-only.
+        """
         raise NotImplementedError
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -98,7 +106,11 @@ def kinds(handlers: Mapping[str, Handler]) -> dict[str, Kind]:
     return {name: handler.kind for name, handler in handlers.items()}
 
 
-def observe(handlers: Mapping[str, Handler]) -> list[Found]:
+def observe(handlers: Mapping[str, Handler], patience: Patience) -> list[Found]:
     """All that the cluster owns, every kind's list at the same time."""
+
+    def listed(handler: Handler) -> list[Found]:
+        return patience(lambda attempts: list(handler.observe()))
+
     with ThreadPoolExecutor(max_workers=LISTS) as pool:
-        return [one for found in pool.map(lambda handler: list(handler.observe()), handlers.values()) for one in found]
+        return [one for found in pool.map(listed, handlers.values()) for one in found]

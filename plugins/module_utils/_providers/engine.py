@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import base, capabilities, planner
+from . import base, capabilities, outputs, planner
 from .base import Strategy
-from .errors import InvalidError, RefusedError
-from .executor import Done, Executor, Patience
+from .errors import InvalidError, RefusedError, TransientError
+from .executor import Done, Executor
 from .model import Found, Plan
 from .outputs import Outputs
+from .patience import Patience
 from .planner import NO_OPTIONS, Options
 from .spec import Spec
+
+# States of machines that will be others soon, in every provider's words.
+PENDING = frozenset({"pending", "building", "creating"})
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Engine:
     strategy: Strategy
     patience: Patience = field(default_factory=Patience)
     progress: Callable[[str], None] = lambda line: None
+    reading: Patience = field(default_factory=lambda: Patience(limit=30))
 
     def __post_init__(self) -> None:
         self.spec: Spec = self.strategy.spec
@@ -44,12 +49,15 @@ class Engine:
             raise InvalidError(problems)
 
     def observe(self) -> list[Found]:
-        found = base.observe(self.handlers)
+        found = base.observe(self.handlers, self.reading)
         self.world = planner.unique(found)[0]
         return found
 
     def plan(self, present: bool = True, options: Options = NO_OPTIONS) -> Plan:
         """What would have to be done. Read-only; raise InvalidError for what could not be done to its end."""
+        problems = self.strategy.connect()
+        if problems:
+            raise InvalidError(problems)
         desired = self.strategy.desired(self.strategy.failure_domains()) if present else []
         plan = planner.plan(desired, self.observe(), base.kinds(self.handlers), options)
         problems = self.strategy.preflight(plan) if plan else []
@@ -59,7 +67,17 @@ class Engine:
 
     def apply(self, plan: Plan) -> Done:
         executor = Executor(self.handlers, self.world, self.spec.uid, patience=self.patience, progress=self.progress)
-        return executor.run(plan)
+        done = executor.run(plan)
+        if plan:
+            self.patience(lambda attempts: self._settled())
+        return done
+
+    def _settled(self) -> None:
+        """Raise TransientError while a machine is still on its way: its addresses may not be known before."""
+        self.observe()
+        for machine in outputs.machines(self.world):
+            if machine.state in PENDING:
+                raise TransientError(f"machine/{machine.name} is {machine.state}")
 
     def outputs(self, world: Mapping[str, Found] | None = None) -> Outputs:
         return self.strategy.outputs(self.world if world is None else world)

@@ -6,30 +6,18 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from .base import Handler
-from .errors import ProviderError, TransientError
-from .model import Action, Found, Plan, Resource, resolved
+from .errors import ProviderError
+from .model import Action, Change, Found, Plan, Resource, resolved
+from .patience import Patience
 from .stamp import stamp
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a step that may yet succeed is tried again, in seconds. The clock and the sleep are injected."""
-
-    limit: float = 300
-    first: float = 0.2
-    longest: float = 5
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True)
@@ -97,9 +85,10 @@ class Executor:
 
     def _do(self, action: Action, fingerprint: str) -> None:
         handler = self.handlers[action.key.split("/", 1)[0]]
-        if action.verb == "delete" and action.found:
-            found = action.found
-            self._patiently(action, lambda: handler.delete(found))
+        found = action.found
+        if action.verb == "delete" and found:
+            gone = found
+            self.patience(lambda attempts: handler.delete(gone))
             with self._lock:
                 if self.world.get(action.key) is found:
                     del self.world[action.key]
@@ -108,14 +97,32 @@ class Executor:
         if action.verb == "create":
             # The same step in the same world has the same token: an API that takes tokens makes it only once.
             token = hashlib.sha256(f"{self.uid} {action.key} {fingerprint}".encode()).hexdigest()[:32]
-            made = self._patiently(action, lambda: handler.create(wanted, token))
+            made = self.patience(lambda attempts: self._create(handler, wanted, token, attempts))
+        elif found:
+            current = found
+            made = self.patience(lambda attempts: self._update(handler, current, wanted, action, attempts))
         else:
-            current = action.found
-            if current is None:
-                raise ProviderError(f"{action.label}: a step without the resource that it is about")
-            made = self._patiently(action, lambda: handler.update(current, wanted, action.changes))
+            raise ProviderError(f"{action.label}: a step without the resource that it is about")
         with self._lock:
             self.world[action.key] = made
+
+    @staticmethod
+    def _create(handler: Handler, wanted: Resource, token: str, attempts: int) -> Found:
+        """Make it, unless an attempt before has: its answer may have been lost, or its last call refused."""
+        made = [one for one in handler.observe() if one.key == wanted.key] if attempts else []
+        if not made:
+            return handler.create(wanted, token)
+        if made[0].stamp == wanted.stamp:
+            return made[0]
+        properties = wanted.properties.items()
+        changes = [Change(name, made[0].properties.get(name), value) for name, value in properties]
+        return handler.update(made[0], wanted, [one for one in changes if one.field in handler.kind.mutable])
+
+    @staticmethod
+    def _update(handler: Handler, found: Found, wanted: Resource, action: Action, attempts: int) -> Found:
+        """Change it; from what is there by now, where an attempt before may have done a part."""
+        fresh = [one for one in handler.observe() if one.id == found.id] if attempts else []
+        return handler.update(fresh[0] if fresh else found, wanted, action.changes)
 
     def _wanted(self, action: Action, handler: Handler) -> Resource:
         """The wanted resource with its references resolved and its stamp."""
@@ -124,17 +131,6 @@ class Executor:
             raise ProviderError(f"{action.label}: a step without what is wanted")
         compared = {name: value for name, value in wanted.properties.items() if name not in handler.kind.create_only}
         with self._lock:
-            return replace(wanted, properties=resolved(wanted.properties, self.world), stamp=stamp(compared))
-
-    def _patiently(self, action: Action, step: Callable[[], Found | None]) -> Found:
-        deadline = self.patience.clock() + self.patience.limit
-        pause = self.patience.first
-        while True:
-            try:
-                return step()  # type: ignore[return-value]  # a deletion's outcome is not looked at
-            except TransientError as error:
-                if self.patience.clock() + pause > deadline:
-                    raise ProviderError(f"not within {self.patience.limit:g} s, last seen: {error}") from error
-                # Steps that met the same limit at the same time do not meet it again together.
-                self.patience.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, self.patience.longest)
+            known = resolved(wanted.properties, self.world)
+        properties = {name: handler.kind.normal(name, value) for name, value in known.items()}
+        return replace(wanted, properties=properties, stamp=stamp(compared))

@@ -36,6 +36,7 @@ class Kind:
     needs: kinds that have to be there before and to go after it. The order of deletion follows from these.
     mutable: properties that can be changed in place. A change in any other one replaces the resource.
     create_only: properties that matter at creation alone, such as user data. They are never compared.
+    unordered: properties that are lists in no order.
     loose: properties that may come to point at nothing while the resource stays (what a volume is attached to).
     keeps_data: never deleted unless the user names it.
     replaceable: False where a replacement would take everything with it (a network): such a difference is an error.
@@ -45,9 +46,14 @@ class Kind:
     needs: tuple[str, ...] = ()
     mutable: frozenset[str] = frozenset()
     create_only: frozenset[str] = frozenset()
+    unordered: frozenset[str] = frozenset()
     loose: frozenset[str] = frozenset()
     keeps_data: bool = False
     replaceable: bool = True
+
+    def normal(self, name: str, value: Any) -> Any:
+        """A property's value as it is compared: lists in no order are sorted, once references are ids."""
+        return sorted(value, key=str) if name in self.unordered and isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

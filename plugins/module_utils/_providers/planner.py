@@ -119,7 +119,8 @@ class _Planner:
         as_made = unchanged(found.stamp, compared)
         changes = []
         for name, value in sorted(compared.items()):
-            after, before = resolved(value, staying), found.properties.get(name)
+            after = kind.normal(name, resolved(value, staying))
+            before = kind.normal(name, found.properties.get(name))
             if before == after:
                 continue
             change = Change(name, before, after)

@@ -76,11 +76,15 @@ class Pool:
 
 @dataclass(frozen=True)
 class Network:
-    """mode: `managed` makes one, `existing` takes the one that `native` names. egress: nat, direct or none."""
+    """mode: `managed` makes one, `existing` takes the one that `native` names. egress: nat, direct or none.
+
+    apart: networks that it may not overlap with, such as those of pods and Services.
+    """
 
     cidr: str
     mode: str = "managed"
     egress: str = "direct"
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def _network(reader: Reader) -> Network:
         cidr=reader.cidr("cidr"),
         mode=reader.choice("mode", ("managed", "existing"), "managed"),
         egress=reader.choice("egress", ("direct", "nat", "none"), "direct"),
+        apart=reader.cidrs("apart"),
     )
     reader.end()
     return network
@@ -200,6 +201,9 @@ def _together(spec: Spec) -> list[Problem]:
         problems.append(
             Problem("keys", "more than one is for disks", "disks: true for one at most", f"{PREFIX}_keys[].disks")
         )
+    problems += overlapping(
+        {f"{PREFIX}_network.cidr": spec.network.cidr, **{cidr: cidr for cidr in spec.network.apart}}
+    )
     zone, host = spec.dns.zone, spec.endpoint.host
     if spec.dns.manage and host and not host.endswith(f".{zone}"):
         problems.append(
@@ -212,7 +216,7 @@ def overlapping(networks: Mapping[str, str]) -> list[Problem]:
     """Networks that may not overlap, by the variable that sets each."""
     parsed = {name: ipaddress.ip_network(cidr) for name, cidr in networks.items() if cidr}
     return [
-        Problem("networks", f"{one} ({parsed[one]}) and {other} ({parsed[other]}) overlap", "networks apart", one)
+        Problem("networks", f"{parsed[one]} and {parsed[other]} overlap", "networks apart", one)
         for one, other in combinations(parsed, 2)
         if parsed[one].version == parsed[other].version and parsed[one].overlaps(parsed[other])
     ]

@@ -164,6 +164,9 @@ class MemoryStrategy(Strategy):
     def validate(self) -> list[Any]:
         return []
 
+    def connect(self) -> list[Any]:
+        return []
+
     def failure_domains(self) -> tuple[str, ...]:
         return ()
 

@@ -19,7 +19,8 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors 
     RefusedError,
     TransientError,
 )
-from ansible_collections.caravan.cluster.plugins.module_utils._providers.executor import ApplyError, Patience
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.executor import ApplyError
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.planner import Options
 from memory import DESCRIPTION, Memory, MemoryStrategy
 

@@ -55,6 +55,7 @@ def test_one_tag_alone_owns_nothing() -> None:
 MISTAKES = [
     ("name", "Demo", "name is 'Demo'; wanted a DNS label"),
     ("network.cidr", "10.0.0.1/16", "cidr is '10.0.0.1/16'; wanted a network"),
+    ("network.apart", ["10.0.0.0/8"], "networks: 10.0.0.0/16 and 10.0.0.0/8 overlap"),
     ("network.cidr", None, "cidr is not set"),
     ("endpoint.host", "API", "host is 'API'; wanted a DNS name"),
     ("endpoint.mode", "ballancer", "mode is 'ballancer'; wanted balancer; change infrastructure_endpoint.mode"),
@@ -100,5 +101,5 @@ def test_all_mistakes_are_reported_at_once() -> None:
 def test_networks_that_overlap() -> None:
     found = spec_read.overlapping({"a": "10.0.0.0/16", "b": "10.0.4.0/24", "c": "10.1.0.0/16"})
     assert [str(problem) for problem in found] == [
-        "networks: a (10.0.0.0/16) and b (10.0.4.0/24) overlap; wanted networks apart; change a"
+        "networks: 10.0.0.0/16 and 10.0.4.0/24 overlap; wanted networks apart; change a"
     ]

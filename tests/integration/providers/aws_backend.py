@@ -1,0 +1,234 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""AWS by moto's server, in this process, with our middleware in front of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+import boto3
+from ansible_collections.caravan.cluster.plugins.module_utils._providers import spec_read
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.strategy import Aws
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.base import Strategy
+from backend import Drifted
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from traffic import Answer, Dialect, Environ, Request, Traffic
+from werkzeug.serving import make_server
+
+REGION = "eu-central-1"
+READING = ("Describe", "Get", "List", "Head")
+ZONE = "example.org"
+
+
+def request(environ: Environ, body: bytes) -> Request:
+    """The operation, from where each of AWS's protocols has it: a form's Action, a header, or the method."""
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target:
+        name = target.rpartition(".")[2]
+    elif b"Action=" in body:
+        name = parse_qs(body.decode())["Action"][0]
+    else:
+        path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+        name = f"{environ['REQUEST_METHOD'].title()} {path}" + (f"?{query}" if query else "")
+        return Request(name, environ["REQUEST_METHOD"] not in ("GET", "HEAD"))
+    return Request(name, not name.startswith(READING))
+
+
+def error(status: str, code: str) -> Answer:
+    """One text that every protocol of AWS finds its error in."""
+    one = f"<Error><Code>{code}</Code><Message>test</Message></Error>"
+    return Answer(status, f"<ErrorResponse><Errors>{one}</Errors>{one}</ErrorResponse>".encode())
+
+
+DIALECT = Dialect(
+    request=request,
+    throttled=lambda request: error("503 Service Unavailable", "RequestLimitExceeded"),
+    conflict=lambda request: error("409 Conflict", "OperationAborted"),
+    refused=lambda request: error("400 Bad Request", "TestCrashed"),
+)
+
+
+class AwsBackend:
+    def __init__(self) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self.traffic = Traffic(DIALECT)
+        application = self.traffic.around(DomainDispatcherApplication(create_backend_app))
+        self.server = make_server("127.0.0.1", 0, application, True, request_handler=MotoRequestHandler)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        # The SDK's own variables: nothing in the product knows of a stand-in.
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        os.environ.update(self.environment)
+        self.ec2 = boto3.client("ec2", region_name=REGION)
+        self.s3 = boto3.client("s3", region_name=REGION)
+        self.kms = boto3.client("kms", region_name=REGION)
+        self.iam = boto3.client("iam", region_name=REGION)
+        self.elb = boto3.client("elbv2", region_name=REGION)
+        self.dns = boto3.client("route53", region_name=REGION)
+        self.reset()
+
+    def reset(self) -> None:
+        self.traffic.calm()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"))
+        base = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        source = self.ec2.run_instances(ImageId=base, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+        self.image = self.ec2.create_image(InstanceId=source, Name="debian-12-amd64-20260801")["ImageId"]
+        self.ec2.terminate_instances(InstanceIds=[source])
+        self.zone = self.dns.create_hosted_zone(Name=ZONE, CallerReference="test")["HostedZone"]["Id"]
+        self.traffic.clear()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        for name in self.environment:
+            os.environ.pop(name, None)
+
+    def description(self, name: str = "demo", **changes: Any) -> dict[str, Any]:
+        disk = {"size_gib": 20}
+        masters = {"name": "cp", "roles": ["etcd", "control_plane"], "count": 1, "cpu": 2, "memory_gib": 4}
+        workers = {"name": "worker", "roles": ["worker"], "count": 1, "cpu": 2, "memory_gib": 8}
+        data = [{"name": "data", "size_gib": 100}]
+        nodes = {"sources": ["10.0.0.0/16"], "protocol": "tcp"}
+        return {
+            "name": name,
+            "endpoint": {"host": f"api.{name}.{ZONE}"},
+            "network": {"cidr": "10.0.0.0/16"},
+            "dns": {"zone": ZONE},
+            "buckets": [{"name": "backup", "lock_days": 3}],
+            "keys": [{"name": "disks"}],
+            "identities": [{"name": "nodes", "pools": ["cp"], "grants": ["bucket.write", "key.use", "volume.attach"]}],
+            "pools": [{**masters, "root_disk": disk}, {**workers, "root_disk": disk, "data_disks": data}],
+            "access": {"authorized_keys": ["ssh-ed25519 AAAA test"]},
+            "ports": [
+                {"name": "etcd", "first": 2379, "last": 2380, "roles": ["etcd"], **nodes},
+                {"name": "ssh", "first": 22, "roles": ["cluster"], "protocol": "tcp", "sources": ["192.0.2.0/24"]},
+            ],
+            "native": {"aws": {"image_owners": ["self"]}},
+            **changes,
+        }
+
+    def strategy(self, description: dict[str, Any]) -> Strategy:
+        return Aws(spec_read.read(description), {"region": REGION})
+
+    def everything(self) -> frozenset[str]:
+        """Whatever moto holds of the kinds that a cluster could leave behind, except what every account comes with."""
+        ec2, vpcs = self.ec2, [vpc["VpcId"] for vpc in self.ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]]
+        instances = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
+        found = [
+            *vpcs,
+            *(one["InstanceId"] for one in instances if one["State"]["Name"] != "terminated"),
+            *(one["SubnetId"] for one in ec2.describe_subnets()["Subnets"] if one["VpcId"] in vpcs),
+            *(one["GroupId"] for one in ec2.describe_security_groups()["SecurityGroups"] if one["VpcId"] in vpcs),
+            *(one["RouteTableId"] for one in ec2.describe_route_tables()["RouteTables"] if one["VpcId"] in vpcs),
+            *(one["InternetGatewayId"] for one in ec2.describe_internet_gateways()["InternetGateways"]),
+            *(one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]),
+            *(one["AllocationId"] for one in ec2.describe_addresses()["Addresses"]),
+            *(one["LoadBalancerArn"] for one in self.elb.describe_load_balancers()["LoadBalancers"]),
+            *(one["TargetGroupArn"] for one in self.elb.describe_target_groups()["TargetGroups"]),
+            *(one["Name"] for one in self.s3.list_buckets()["Buckets"]),
+            *(one["RoleName"] for one in self.iam.list_roles()["Roles"]),
+            *(one["InstanceProfileName"] for one in self.iam.list_instance_profiles()["InstanceProfiles"]),
+            *(key["KeyId"] for key in self.kms.list_keys()["Keys"] if self._lives(key["KeyId"])),
+            *(
+                f"{one['Name']} {one['Type']}"
+                for one in self.dns.list_resource_record_sets(HostedZoneId=self.zone)["ResourceRecordSets"]
+            ),
+        ]
+        return frozenset(found)
+
+    def _lives(self, key: str) -> bool:
+        state: str = self.kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+        return state != "PendingDeletion"
+
+    def drifts(self, engine: Any) -> Sequence[Drifted]:
+        ids = {key: one.id for key, one in engine.world.items()}
+        group, machine = ids["security_group/etcd"], ids["machine/worker-1"]
+        subnet = next(id for key, id in ids.items() if key.startswith("subnet/"))
+        zone = next(key for key, id in ids.items() if id == subnet)
+        bucket, role = ids["bucket/backup"], ids["identity/nodes"]
+        rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 65535, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        alias = {"DNSName": "elsewhere.example.com", "HostedZoneId": "Z1", "EvaluateTargetHealth": False}
+        record = {"Name": f"api.demo.{ZONE}", "Type": "A", "AliasTarget": alias}
+        batch = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record}]}
+        attributes = [{"Key": "load_balancing.cross_zone.enabled", "Value": "false"}]
+        balancer, targets = ids["balancer/api"], ids["target_group/api"]
+        ec2, s3, elb, table = self.ec2, self.s3, self.elb, ids["route_table/main"]
+        return [
+            Drifted(
+                "vpc/main",
+                "dns_hostnames",
+                lambda: ec2.modify_vpc_attribute(VpcId=ids["vpc/main"], EnableDnsHostnames={"Value": False}),
+            ),
+            Drifted(
+                zone,
+                "public",
+                lambda: ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": False}),
+            ),
+            Drifted(
+                "route_table/main",
+                "routes",
+                lambda: ec2.delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0"),
+            ),
+            Drifted(
+                "security_group/etcd",
+                "ingress",
+                lambda: ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule]),
+            ),
+            Drifted("machine/worker-1", "running", lambda: ec2.stop_instances(InstanceIds=[machine])),
+            Drifted(
+                "machine/worker-1",
+                "security_groups",
+                lambda: ec2.modify_instance_attribute(InstanceId=machine, Groups=[group]),
+            ),
+            Drifted(
+                "volume/worker-1-data",
+                "attached_to",
+                lambda: ec2.detach_volume(VolumeId=ids["volume/worker-1-data"]),
+            ),
+            Drifted("key/disks", "rotation", lambda: self.kms.disable_key_rotation(KeyId=ids["key/disks"])),
+            Drifted("bucket/backup", "closed", lambda: s3.delete_public_access_block(Bucket=bucket)),
+            Drifted(
+                "bucket/backup",
+                "lock_days",
+                lambda: s3.put_object_lock_configuration(
+                    Bucket=bucket,
+                    ObjectLockConfiguration={
+                        "ObjectLockEnabled": "Enabled",
+                        "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}},
+                    },
+                ),
+            ),
+            Drifted(
+                "identity/nodes",
+                "policy",
+                lambda: self.iam.delete_role_policy(RoleName=role, PolicyName="caravan"),
+            ),
+            Drifted(
+                "balancer/api",
+                "cross_zone",
+                lambda: elb.modify_load_balancer_attributes(LoadBalancerArn=balancer, Attributes=attributes),
+            ),
+            Drifted(
+                "target_group/api",
+                "health_path",
+                lambda: elb.modify_target_group(TargetGroupArn=targets, HealthCheckPath="/healthz"),
+            ),
+            Drifted(
+                "record/api",
+                "alias",
+                lambda: self.dns.change_resource_record_sets(HostedZoneId=self.zone, ChangeBatch=batch),
+            ),
+        ]

@@ -1,0 +1,233 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every provider has to do, whatever it is made of: the same tests against each stand-in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.caravan.cluster.plugins.module_utils._providers import text
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.executor import ApplyError
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.model import Plan
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.outputs import Machine
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.planner import Options
+from backend import Backend
+
+PATIENCE = Patience(limit=60, first=0.05, longest=0.5)
+
+
+def engine(backend: Backend, description: dict[str, Any] | None = None) -> Engine:
+    own = Engine(backend.strategy(description or backend.description()), patience=PATIENCE, reading=PATIENCE)
+    own.validate()
+    return own
+
+
+def bring(backend: Backend, description: dict[str, Any] | None = None, **options: Any) -> list[str]:
+    """Plan and apply; the lines of the plan."""
+    own = engine(backend, description)
+    plan = own.plan(options=Options(**options))
+    own.apply(plan)
+    return text.lines(plan)
+
+
+def destroy(backend: Backend, description: dict[str, Any] | None = None, with_data: bool = False) -> Plan:
+    own = engine(backend, description)
+    data = {one.key for one in own.observe() if own.handlers[one.kind].kind.keeps_data} if with_data else set()
+    plan = own.plan(present=False, options=Options(delete_data=frozenset(data)))
+    own.apply(plan)
+    return plan
+
+
+def machines(backend: Backend, description: dict[str, Any] | None = None) -> dict[str, Machine]:
+    own = engine(backend, description)
+    own.observe()
+    return {machine.name: machine for machine in own.outputs().machines}
+
+
+def with_workers(backend: Backend, count: int) -> dict[str, Any]:
+    description = backend.description()
+    description["pools"][1]["count"] = count
+    return description
+
+
+def test_create_then_nothing_more_to_do(backend: Backend) -> None:
+    bring(backend)
+    found = machines(backend)
+    assert sorted(found) == ["cp-1", "worker-1"]
+    for machine in found.values():
+        assert machine.state in ("running", "active")
+        assert machine.id and machine.address("InternalIP")
+    assert len({machine.address("InternalIP") for machine in found.values()}) == len(found)
+    backend.traffic.clear()
+    assert bring(backend) == []
+    assert backend.traffic.mutating == [], "a run without changes only reads"
+
+
+def test_a_plan_only_reads(backend: Backend) -> None:
+    """Check mode is a plan that is not carried out: of a whole cluster, of a change, of a destruction."""
+    backend.traffic.clear()
+    assert engine(backend).plan()
+    bring(backend)
+    backend.traffic.clear()
+    assert engine(backend, with_workers(backend, 3)).plan()
+    assert engine(backend).plan(present=False)
+    assert backend.traffic.mutating == []
+
+
+def test_scale_up_and_down(backend: Backend) -> None:
+    bring(backend)
+    before = machines(backend)
+    bring(backend, with_workers(backend, 3))
+    after = machines(backend)
+    assert sorted(after) == ["cp-1", "worker-1", "worker-2", "worker-3"]
+    assert {name: after[name].id for name in before} == {name: one.id for name, one in before.items()}
+    lines = bring(backend, with_workers(backend, 1))
+    assert [line for line in lines if "machine" in line] == ["delete machine/worker-2", "delete machine/worker-3"]
+    assert {name: one.id for name, one in machines(backend).items()} == {name: one.id for name, one in before.items()}
+    backend.traffic.clear()
+    bring(backend, with_workers(backend, 1))
+    assert backend.traffic.mutating == []
+
+
+def test_replace_one(backend: Backend) -> None:
+    """A machine of another size is a new machine, and the disk with its data is the old one."""
+    bring(backend)
+    before = {one.key: one.id for one in engine(backend).observe()}
+    description = backend.description()
+    description["pools"][1].update(cpu=4, memory_gib=16)
+    lines = bring(backend, description)
+    assert [line.split(" (")[0] for line in lines if "machine" in line and "volume" not in line] == [
+        "replace machine/worker-1"
+    ]
+    own = engine(backend, description)
+    after = {one.key: one for one in own.observe()}
+    assert after["machine/worker-1"].id != before["machine/worker-1"]
+    assert after["machine/cp-1"].id == before["machine/cp-1"]
+    for key, one in after.items():
+        if one.kind == "volume":
+            assert one.id == before[key]
+            assert one.properties["attached_to"] == after["machine/worker-1"].id
+    assert bring(backend, description) == []
+
+
+def test_drift_is_found_and_left_and_reverted_when_asked(backend: Backend) -> None:
+    bring(backend)
+    own = engine(backend)
+    own.observe()
+    drifts = backend.drifts(own)
+    assert drifts
+    for drifted in drifts:
+        drifted.change()
+    backend.traffic.clear()
+    plan = engine(backend).plan()
+    assert {(drift.key, drift.change.field) for drift in plan.drift} >= {(one.key, one.field) for one in drifts}
+    assert not plan and backend.traffic.mutating == []
+    bring(backend, revert_drift=True)
+    plan = engine(backend).plan()
+    assert not plan and plan.drift == ()
+
+
+def test_a_machine_that_somebody_deleted_is_made_again(backend: Backend) -> None:
+    bring(backend)
+    own = engine(backend)
+    plan = own.plan()
+    worker = own.world["machine/worker-1"]
+    own.handlers["machine"].delete(worker)
+    lines = bring(backend)
+    assert "create machine/worker-1" in lines
+    assert not plan and bring(backend) == []
+
+
+def test_a_twin_is_not_touched(backend: Backend) -> None:
+    """Another cluster of the same name, side by side with ours, survives all that is done to ours."""
+    twin = backend.description()
+    twin["endpoint"] = {**twin["endpoint"], "host": "api." + twin["endpoint"]["host"]}
+    bring(backend, twin)
+    others = backend.everything()
+    bring(backend)
+    assert bring(backend, twin) == []
+    destroy(backend, with_data=True)
+    assert backend.everything() >= others
+    assert bring(backend, twin) == []
+
+
+def test_destruction_keeps_data_until_it_is_named(backend: Backend) -> None:
+    foreign = backend.everything()
+    bring(backend)
+    plan = destroy(backend)
+    kinds = engine(backend).handlers
+    left = engine(backend).observe()
+    assert sorted(one.key for one in left) == list(plan.kept)
+    assert all(kinds[one.kind].kind.keeps_data for one in left) and left
+    destroy(backend, with_data=True)
+    assert engine(backend).observe() == []
+    assert backend.everything() == foreign, "nothing that is ours is left, and all that is not is there"
+
+
+def mutations(backend: Backend) -> int:
+    """How many calls it takes to make everything."""
+    backend.traffic.clear()
+    bring(backend)
+    return len(backend.traffic.mutating)
+
+
+def test_a_run_that_was_interrupted_goes_on(backend: Backend) -> None:
+    """After every so-many calls the run ends without an answer. The next one finds what is there and makes the rest."""
+    calls = mutations(backend)
+    whole = {one.key for one in engine(backend).observe()}
+    size = len(backend.everything())
+    for count in range(1, calls, max(1, calls // 8)):
+        backend.reset()
+        backend.traffic.crash_after(count)
+        with pytest.raises(ApplyError):
+            bring(backend)
+        backend.traffic.calm()
+        bring(backend)
+        assert {one.key for one in engine(backend).observe()} == whole, f"after {count} calls"
+        plan = engine(backend).plan()
+        assert not plan and not plan.drift, f"after {count} calls: {text.lines(plan)}"
+        assert len(backend.everything()) == size, f"after {count} calls something is there that nobody owns"
+
+
+def test_an_interrupted_destruction_goes_on(backend: Backend) -> None:
+    foreign = backend.everything()
+    bring(backend)
+    for _attempt in range(20):
+        backend.traffic.crash_after(4)
+        try:
+            destroy(backend, with_data=True)
+        except ApplyError:
+            continue
+        finally:
+            backend.traffic.calm()
+        break
+    assert backend.everything() == foreign
+
+
+def test_throttling_is_waited_out(backend: Backend) -> None:
+    backend.traffic.throttle(every=5)
+    bring(backend)
+    backend.traffic.calm()
+    assert bring(backend) == []
+
+
+def test_an_operation_that_is_under_way_is_waited_out(backend: Backend) -> None:
+    backend.traffic.conflict(6)
+    bring(backend)
+    backend.traffic.calm()
+    assert bring(backend) == []
+
+
+def test_a_network_that_cannot_be_changed_is_refused(backend: Backend) -> None:
+    bring(backend)
+    backend.traffic.clear()
+    description = backend.description()
+    description["network"] = {**description["network"], "cidr": "10.77.0.0/16"}
+    with pytest.raises(InvalidError, match=r"10\.77\.0\.0/16"):
+        bring(backend, description)
+    assert backend.traffic.mutating == []
