@@ -1,16 +1,19 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates are renewed with the API up; and a cluster whose certificates all expired while it was off comes back.
+"""Certificates are renewed with the API up, by hosts and by the playbook; a cluster that expired comes back.
 
-Time cannot be moved here, so certificates are made that live for minutes.
+Time cannot be moved here, so certificates are made that live for seconds or minutes.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from cluster_tests import prober
@@ -19,40 +22,55 @@ from cluster_tests.prober import Prober
 from cluster_tests.waiting import wait_until
 from cryptography import x509
 
-pytestmark = pytest.mark.journal("etcd", "kubelet", "caravan-csr-approver")
+pytestmark = pytest.mark.journal("etcd", "kubelet", "caravan-csr-approver", "caravan-certificates")
 
-MINUTES = 2
+# Until the certificates of a cluster that is switched off meanwhile have ended.
+SECONDS = 20
 SERVED = {"etcd": 2379, "control_plane": 6443}
+TIMER = "caravan-certificates"
+LOCK = "/caravan/certificate-renewal"
 
-# Runs on a control-plane node: everything that kubeadm and the kubelet made there is made anew, for minutes.
+# Runs on a host of the groups etcd and control_plane: certificates are made anew that live for some seconds from now on
+# (and for five minutes before, as all of them do). Without names, all that there are.
 SHORTEN = r"""
-import base64, os, re, subprocess
+import base64, os, re, subprocess, sys
+from dataclasses import replace
+from datetime import datetime, timezone
+sys.path.insert(0, "/usr/local/lib/caravan")
+from caravan_certificates._certificates import config, leaves, listing
 KUBEADM = "/usr/local/bin/kubeadm"
 CERTIFICATES = ["admin.conf", "apiserver", "apiserver-kubelet-client", "front-proxy-client", "controller-manager.conf",
                 "scheduler.conf"]
+settings, seconds, names = config.load(), ARGUMENT["seconds"], ARGUMENT["names"]
+site = replace(settings.site, days=seconds / 86400)
+for leaf in leaves.on_host(settings.parts, site, datetime.now(timezone.utc)):
+    if not names or listing.leaf_name(leaf) in names:
+        leaves.renew(leaf, site, datetime.now(timezone.utc))
 path = "/run/caravan-short.yml"
-with open("/etc/kubernetes/caravan/kubeadm.yml") as file:
-    config = file.read()
-config, count = re.subn(r"certificateValidityPeriod: .*", f"certificateValidityPeriod: {ARGUMENT}m", config)
-assert count == 1
-with open(path, "w") as file:
-    file.write(config)
 def run(*arguments):
     done = subprocess.run([KUBEADM, *arguments, "--config", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 def user(name, *groups):
-    return run("kubeconfig", "user", "--client-name", name, *groups, "--validity-period", f"{ARGUMENT}m")
-for name in CERTIFICATES:
-    run("certs", "renew", name)
-kubelet = user("system:node:" + os.uname().nodename, "--org", "system:nodes")
-pem = "".join(base64.b64decode(re.search(key + r"-data: (\S+)", kubelet).group(1)).decode()
-              for key in ("client-certificate", "client-key"))
-with open(os.path.realpath("/var/lib/kubelet/pki/kubelet-client-current.pem"), "w") as file:
-    file.write(pem)
-with open("/etc/kubernetes/caravan/csr-approver.conf", "w") as file:
-    file.write(user("caravan:csr-approver"))
-os.unlink(path)
+    return run("kubeconfig", "user", "--client-name", name, *groups, "--validity-period", f"{seconds}s")
+if "control_plane" in settings.parts:
+    with open(settings.kubeadm) as file:
+        text, count = re.subn(r"certificateValidityPeriod: .*", f"certificateValidityPeriod: {seconds}s", file.read())
+    assert count == 1
+    with open(path, "w") as file:
+        file.write(text)
+    for name in CERTIFICATES:
+        if not names or name in names:
+            run("certs", "renew", name)
+    if not names:
+        kubelet = user("system:node:" + os.uname().nodename, "--org", "system:nodes")
+        pem = "".join(base64.b64decode(re.search(key + r"-data: (\S+)", kubelet).group(1)).decode()
+                      for key in ("client-certificate", "client-key"))
+        with open(os.path.realpath("/var/lib/kubelet/pki/kubelet-client-current.pem"), "w") as file:
+            file.write(pem)
+        with open("/etc/kubernetes/caravan/csr-approver.conf", "w") as file:
+            file.write(user("caravan:csr-approver"))
+    os.unlink(path)
 print(json.dumps(True))
 """
 
@@ -60,15 +78,6 @@ print(json.dumps(True))
 SHOWN = """
 import ssl
 print(json.dumps(ssl.get_server_certificate((ARGUMENT[0], ARGUMENT[1]), timeout=10)))
-"""
-
-ETCD_LEAVES = """
-- hosts: etcd:control_plane
-  gather_facts: false
-  become: true
-  roles:
-    - role: caravan.cluster.identity
-      vars: {{identity_renew_leaves: true, identity_leaf_validity_days: {days}}}
 """
 
 
@@ -106,14 +115,92 @@ def test_everything_is_renewed_with_the_api_up(cluster: Cluster) -> None:
     cluster.wait_healthy("after the renewal", timeout=60)
 
 
-def test_a_cluster_that_expired_while_it_was_off_comes_back_with_one_command(cluster: Cluster, tmp_path: Path) -> None:
+def shorten(cluster: Cluster, host: str, seconds: int, names: Sequence[str] = ()) -> None:
+    cluster.nodes.python(host, SHORTEN, {"seconds": seconds, "names": list(names)})
+
+
+def listed(cluster: Cluster, host: str) -> dict[str, dict[str, str]]:
+    """Return what a host says of its certificates, by name."""
+    answer = cluster.nodes.run(host, ["caravan-certificates", "list", "--json"]).stdout
+    return {entry["name"]: entry for entry in json.loads(answer)}
+
+
+def renew(cluster: Cluster, hosts: Sequence[str]) -> None:
+    """Start what the timers start, on all of the hosts at once."""
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(lambda host: cluster.nodes.run(host, ["systemctl", "start", TIMER], timeout=300), hosts))
+
+
+def told(cluster: Cluster, host: str, since: float) -> list[tuple[float, str]]:
+    """Return (time, text) of what the runs on a host have said."""
+    command = ["journalctl", f"--unit={TIMER}", f"--since=@{since:.3f}", "--output=json", "_COMM=caravan-certifi"]
+    entries = map(json.loads, cluster.nodes.run(host, command, check=False).stdout.splitlines())
+    return [(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, entry["MESSAGE"]) for entry in entries]
+
+
+def metrics(cluster: Cluster, host: str) -> dict[str, float]:
+    """Return what a host tells Prometheus: by metric, and for those of one certificate by its name."""
+    text = cluster.nodes.run(host, ["cat", "/var/lib/caravan/metrics/certificates.prom"]).stdout
+    found = re.findall(r'^(\w+)\{(?:certificate="([^"]+)",)?.*\} (\S+)$', text, re.MULTILINE)
+    return {certificate or metric: float(value) for metric, certificate, value in found if "_before_" not in metric}
+
+
+def test_hosts_renew_what_is_due_one_after_another(cluster: Cluster) -> None:
+    api = cluster.api()
+    prober.prepare(api)
+    due = dict(
+        zip(
+            cluster.inventory.hosts("control_plane"),
+            [["etcd-server", "scheduler.conf"], ["etcd-peer", "apiserver-etcd-client", "controller-manager.conf"]],
+        )
+    )
+    before = {host: listed(cluster, host) for host in due}
+    for host, names in due.items():
+        shorten(cluster, host, 120, names)
+        assert [name for name, seen in listed(cluster, host).items() if seen["reason"]] == names
+    began = time.time()
+    # Another host has the lock.
+    cluster.etcdctl(next(iter(due)), "put", LOCK, "elsewhere")
+    renew(cluster, list(due))
+    for host, names in due.items():
+        ((_when, text),) = told(cluster, host, began)
+        assert text == f"{', '.join(names)}: left for the next time, elsewhere is at it"
+        assert metrics(cluster, host)["caravan_certificate_renewal_due"] == len(names)
+    cluster.etcdctl(next(iter(due)), "del", LOCK)
+    began = time.time()
+    with Prober(prober.config_map_writer(api, timeout=5), prefix="timer", rate=5) as watch:
+        renew(cluster, list(due))
+        first = {host: told(cluster, host, began) for host in due}
+        # The one that came second left it.
+        renew(cluster, list(due))
+    print(f"{first}, {len(watch.record.probes)} writes, errors {dict(watch.record.errors())}")
+    assert watch.record.lost(prober.written(api)) == []
+    assert watch.record.outage(watch.record.probes[0].started, watch.record.probes[-1].ended) <= 5
+    prober.clean(api)
+    spans = []
+    for host, names in due.items():
+        said = [(when, text) for when, text in told(cluster, host, began) if text.startswith("renewed ")]
+        assert [text.split(":")[0] for _when, text in said] == [f"renewed {name}" for name in names]
+        spans.append((said[0][0], said[-1][0]))
+        after = listed(cluster, host)
+        assert {name for name, seen in after.items() if seen["ends"] != before[host][name]["ends"]} == set(names)
+        numbers = metrics(cluster, host)
+        assert numbers["caravan_certificate_renewal_due"] == 0
+        assert numbers["caravan_certificate_renewal_last_success_timestamp_seconds"] >= int(began)
+        assert numbers["etcd-server"] == ends(cluster, host, SERVED["etcd"]).timestamp()
+        assert numbers["etcd-server"] > time.time() + 300 * 86400
+    (_begin, one), (two, _end) = sorted(spans)
+    assert one < two
+    again = {host: listed(cluster, host) for host in due}
+    renew(cluster, list(due))
+    assert {host: listed(cluster, host) for host in due} == again
+
+
+def test_a_cluster_that_expired_while_it_was_off_comes_back_with_one_command(cluster: Cluster) -> None:
     machines = cluster.inventory.hosts("etcd", "control_plane")
-    playbook = tmp_path / "leaves.yml"
-    playbook.write_text(ETCD_LEAVES.format(days=MINUTES / 24 / 60))
-    cluster.playbooks.run(playbook).succeeded()
-    for host in cluster.inventory.hosts("control_plane"):
-        cluster.nodes.python(host, SHORTEN, MINUTES)
-    expired = datetime.now(timezone.utc) + timedelta(minutes=MINUTES, seconds=2)
+    for host in machines:
+        shorten(cluster, host, SECONDS)
+    expired = datetime.now(timezone.utc) + timedelta(seconds=SECONDS + 2)
     for host in machines:
         cluster.machines.kill(host)
         cluster.nodes.forget(host)
