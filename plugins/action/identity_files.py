@@ -13,8 +13,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._identity import crypto
-from ..module_utils._identity.catalogue import DIRECTORIES, ETCD, leaves_of, shared_of
+from ..module_utils._identity.catalogue import DIRECTORIES, ETCD, derived_of, leaves_of, shared_of
 from ..module_utils._identity.leaf import reason_of_age, reason_to_issue, wanted_of
+from ..module_utils._identity.pem import certificates
 
 
 class ActionModule(ActionBase):
@@ -40,7 +41,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("the identity was not read and settled before")
         reasons: dict[str, str] = {}
         due: dict[str, str] = {}
-        files = self._shared(held, values, reasons) + self._leaves(held, values, arguments, reasons, due)
+        files = self._shared(held, values, reasons) + self._derived(held, values, reasons)
+        files += self._leaves(held, values, arguments, reasons, due)
         result.update(changed=False, changed_paths=[], reasons=reasons, due=due)
         if not files:
             return result
@@ -86,6 +88,17 @@ class ActionModule(ActionBase):
             else:
                 continue
             files.append(_file(shared.path, content, shared.mode, shared.owner, shared.group))
+        return files
+
+    @staticmethod
+    def _derived(held: dict[str, Any], values: dict[str, str], reasons: dict[str, str]) -> list[dict[str, Any]]:
+        files = []
+        for derived in derived_of(held["parts"]):
+            content = certificates(values[derived.value])[0]
+            attributes = f"{derived.mode} {derived.owner} {derived.group}"
+            if held["files"].get(derived.path) != content or held["attributes"][derived.path] != attributes:
+                reasons[derived.path] = "not the authority that signs"
+                files.append(_file(derived.path, content, derived.mode, derived.owner, derived.group))
         return files
 
     @staticmethod

@@ -86,7 +86,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._identity.catalogue import SIGNS_OF_LIFE, leaves_of, shared_of
+from ..module_utils._identity.catalogue import SIGNS_OF_LIFE, derived_of, leaves_of, shared_of
 from ..module_utils._identity.held import attributes_of, certificate_of
 
 
@@ -102,7 +102,7 @@ def read(parts: list[str]) -> dict:
     files: dict[str, str] = {}
     attributes: dict[str, str] = {}
     unreadable: dict[str, str] = {}
-    for shared in shared_of(parts):
+    for shared in shared_of(parts) + derived_of(parts):
         path = Path(shared.path)
         try:
             files[shared.path] = path.read_text(encoding="utf-8")

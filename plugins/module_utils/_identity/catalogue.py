@@ -29,6 +29,10 @@ class SharedFile:
     owner: str = "root"
     group: str = "root"
 
+    @property
+    def public(self) -> bool:
+        return self.value.endswith((".crt", ".pub"))
+
 
 @dataclass(frozen=True)
 class LeafFile:
@@ -78,6 +82,11 @@ SHARED = (
     SharedFile(f"{ETCD_PKI}/ca.crt", "etcd_ca.crt", ETCD, "0644"),
 )
 
+# What a host can make itself of a shared file: its first certificate. While an authority is rotated, its file holds two
+# of them, the one that signs first. The controller manager signs only with a file that holds no other.
+SIGNING = SharedFile(f"{KUBERNETES_PKI}/ca-signing.crt", "kubernetes_ca.crt", CONTROL_PLANE, "0644")
+DERIVED = (SIGNING,)
+
 # etcd calls itself through its gateway with the server certificate, which is why that one is a client's, too. It checks
 # the addresses in a client's certificate, if any, against where the client comes from: pure clients have none.
 LEAVES = (
@@ -120,6 +129,10 @@ SIGNS_OF_LIFE = (
 
 def shared_of(parts: list[str]) -> list[SharedFile]:
     return [file for file in SHARED if file.part in parts]
+
+
+def derived_of(parts: list[str]) -> list[SharedFile]:
+    return [file for file in DERIVED if file.part in parts]
 
 
 def leaves_of(parts: list[str]) -> list[LeafFile]:

@@ -98,14 +98,22 @@ def _merge(held: Mapping[str, Held], normalise: Normalise) -> dict[str, str]:
         told = "; ".join(
             " differs from ".join(", ".join(where) for where in versions.values()) for versions in conflicts.values()
         )
-        # The one file of the identity that changes in the life of a cluster, one host after another.
-        remedy = (
-            "A rotation of the keys for encryption at rest was not finished: run the playbook rotate_keys."
-            if set(conflicts) == {"encryption"}
-            else "Decide which one is the cluster's, and move the other files away."
+        raise IdentityRefused(
+            f"the hosts hold different identities, and nothing was changed: {told}. {_remedy(set(conflicts), held)}"
         )
-        raise IdentityRefused(f"the hosts hold different identities, and nothing was changed: {told}. {remedy}")
     return values
+
+
+def _remedy(conflicts: set[str], held: Mapping[str, Held]) -> str:
+    """What to do about files that differ. Those that a rotation changes do so for a while."""
+    if conflicts == {"encryption"}:
+        return "A rotation of the keys for encryption at rest was not finished: run the playbook rotate_keys."
+    bundles = [
+        held[host].files.get(file.path, "") for host in held for file in SHARED if file.value.endswith("_ca.crt")
+    ]
+    if all("_ca." in value for value in conflicts) and any(text.count("-----BEGIN") > 1 for text in bundles):
+        return "A rotation of the certificate authorities was not finished: run the playbook rotate_authorities."
+    return "Decide which one is the cluster's, and move the other files away."
 
 
 def _refuse_unreadable(held: Mapping[str, Held]) -> None:
