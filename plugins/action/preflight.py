@@ -18,7 +18,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..module_utils._preflight import backups, mirror, spec
+from ..module_utils._preflight import backups, certificates, mirror, spec
 from ..module_utils._preflight import hosts as host_checks
 from ..module_utils._preflight import inventory as inventory_checks
 from ..module_utils._preflight.problem import Problem, lines, message
@@ -145,7 +145,7 @@ class Site:
     def settings(self, host: str) -> dict[str, Any]:
         """What the checks read. A value that cannot be rendered is left out; the inventory's check has said so."""
         if host not in self._settings:
-            names = {*inventory_checks.SHARED, *PER_HOST, *backups.READ}
+            names = {*inventory_checks.SHARED, *PER_HOST, *backups.READ, *certificates.READ}
             names.update(name for name in self.defaults if name.startswith(READ) or name.endswith("_version"))
             found = {}
             for name in names:
@@ -180,6 +180,7 @@ class Site:
                 yield problem
         etcd, control_plane = self.groups.get("etcd", []), self.groups.get("control_plane", [])
         yield from backups.check(etcd, [host for host in control_plane if host not in etcd], values)
+        yield from certificates.check(list(dict.fromkeys([*etcd, *control_plane])), values)
         addresses = [str(self._raw[host].get("ansible_host", host)) for host in self.groups.get("mirror", ())]
         yield from mirror.check(first, addresses, self._artifact_names())
 
