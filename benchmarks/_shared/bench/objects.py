@@ -69,10 +69,10 @@ class Objects:
     def fill(self, api: Api, megabytes: int) -> None:
         """Write until there are so many MB (10^6 bytes) of data."""
         if not self.written:
-            send(api, "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+            call(api, "POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         more = list(planned(len(self.written), megabytes * 10**6 - self.bytes))
         with ThreadPoolExecutor(_WORKERS) as pool:
-            list(pool.map(lambda one: send(api, path(one.kind), one.body()), more))
+            list(pool.map(lambda one: call(api, "POST", path(one.kind), one.body()), more))
         self.written += more
 
     def missing(self, api: Api) -> list[str]:
@@ -82,13 +82,13 @@ class Objects:
             own = [one for one in self.written if one.kind == kind]
             if not own:
                 continue
-            listed = api.get(path(kind), limit="1")
+            listed = call(api, "GET", path(kind), limit="1")
             seen = len(listed["items"]) + listed["metadata"].get("remainingItemCount", 0)
             # Each namespace has one ConfigMap of its own.
             wanted = len(own) + (1 if kind == "configmaps" else 0)
             if seen != wanted:
                 problems.append(f"{seen} {kind}, wanted {wanted}")
-            value = api.get(f"{path(kind)}/{own[-1].name}")["data"]["value"]
+            value = call(api, "GET", f"{path(kind)}/{own[-1].name}")["data"]["value"]
             text = base64.b64decode(value).decode() if kind == "secrets" else value
             if digest(text) != digest(own[-1].data()):
                 problems.append(f"{own[-1].name} of the {kind} has other data")
@@ -103,16 +103,16 @@ def path(kind: str) -> str:
     return f"/api/v1/namespaces/{NAMESPACE}/{kind}"
 
 
-def send(api: Api, to: str, body: dict[str, Any]) -> None:
-    """Create an object; where the server is too busy, a little later. What is there already was sent before."""
+def call(api: Api, method: str, to: str, body: dict[str, Any] | None = None, **query: str) -> Any:
+    """Return the answer of the API server, a little later where it is too busy. What is there was sent before."""
     for attempt in range(_ATTEMPTS):
         try:
-            answer = api.request("POST", to, body, timeout=_TIMEOUT)
+            answer = api.request(method, to, body, timeout=_TIMEOUT, **query)
         except OSError as error:
             said = str(error)
         else:
-            if answer.status in (201, 409):
-                return
+            if answer.status in (200, 201, 409):
+                return answer.json()
             said = f"{answer.status}: {answer.body[:300]}"
         time.sleep(2**attempt)
-    raise RuntimeError(f"POST {to}: {said}")
+    raise RuntimeError(f"{method} {to}: {said}")
