@@ -60,8 +60,8 @@ def _run(settings: Config) -> int:
         for certificate in result.certificates:
             if certificate.note:
                 _complain(f"{certificate.name}: {certificate.note}; site.yml puts that right", _WARNING)
-        if result.postponed:
-            _complain(result.postponed, _WARNING)
+        for words in result.postponed:
+            _complain(words, _WARNING)
         if result.error:
             _complain(result.error, _ERROR)
         if not (result.renewed or result.postponed or result.error):

@@ -25,16 +25,19 @@ Say = Callable[[str], None]
 
 @dataclass
 class Result:
-    """`renewed`: why, by name. `postponed`: why what was due was left for the next time. `error`: what went wrong."""
+    """`renewed`: why, by name. `postponed`: what was due and was left, and why. `error`: what went wrong."""
 
     certificates: list[Certificate] = field(default_factory=list)
     renewed: dict[str, str] = field(default_factory=dict)
-    postponed: str = ""
+    postponed: list[str] = field(default_factory=list)
     error: str = ""
 
 
 class Run:
     """`say` is given what was done, in plain words."""
+
+    # Seconds. Machines that were switched on together are not up together.
+    quorum_patience = 1200.0
 
     def __init__(self, config: Config, say: Say) -> None:
         self.config = config
@@ -55,7 +58,7 @@ class Run:
         """Never raises what is expected to go wrong: that is in the result."""
         try:
             self._do()
-        except (CertificateError, EtcdError, KubeadmError, OSError) as error:
+        except (CertificateError, EtcdError, KubeadmError, OSError, ValueError) as error:
             self.result.error = str(error)
         try:
             self.result.certificates = self._look()
@@ -66,7 +69,7 @@ class Run:
     def _do(self) -> None:
         todo = plan(self._look())
         if todo.elsewhere:
-            self.result.postponed = (
+            self.result.postponed.append(
                 f"{', '.join(todo.elsewhere)}: due, and this host does not hold etcd's authority; "
                 "run the playbook caravan.cluster.renew_certificates"
             )
@@ -81,9 +84,9 @@ class Run:
             if name in self._leaves():
                 self._renew(name)
         rest = [name for name in names if name not in self.result.renewed]
-        if rest and self.config.parts:
+        if rest:
             # API servers do not come up without it; the other hosts may be at the same work.
-            trouble = guard.settled(self._quorum_trouble, self.config.timeout)
+            trouble = guard.settled(self._quorum_trouble, self.quorum_patience)
             if trouble:
                 raise CertificateError(f"not renewed yet: {', '.join(rest)}. {'; '.join(trouble)}")
         for name in rest:
@@ -101,7 +104,6 @@ class Run:
             return
         try:
             for name in names:
-                # The last one may have been renewed on the way, by a playbook.
                 self._renew(name)
                 trouble = guard.settled(self._trouble, self.config.timeout)
                 if trouble:
@@ -112,16 +114,19 @@ class Run:
             lock.release()
 
     def _postpone(self, names: Sequence[str], why: str) -> None:
-        self.result.postponed = f"{', '.join(names)}: left for the next time, {why}"
+        self.result.postponed.append(f"{', '.join(names)}: left for the next time, {why}")
 
     def _renew(self, name: str) -> None:
         """Renew one certificate, and see what uses it well."""
         seen = {certificate.name: certificate for certificate in self._look()}[name]
         leaf = self._leaves().get(name)
-        if leaf is not None:
-            self._renew_leaf(leaf, seen.expired)
-        else:
-            self.kubernetes.renew_by_name(name, self.config.user_hours)
+        try:
+            if leaf is not None:
+                self._renew_leaf(leaf, seen.expired)
+            else:
+                self.kubernetes.renew_by_name(name, self.config.user_hours)
+        except KubeadmError as error:
+            raise CertificateError(f"{name}: {error}") from error
         self.result.renewed[name] = seen.reason
         self.say(f"renewed {name}: {seen.reason}")
 

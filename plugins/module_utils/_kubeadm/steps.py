@@ -349,7 +349,7 @@ def tls_path_ok(address: str, port: int, path: str) -> str | None:
         connection.request("GET", path)
         status = connection.getresponse().status
         return None if status == 200 else f"{path} answered {status}"
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return str(error)
     finally:
         connection.close()

@@ -95,7 +95,7 @@ def test_failures_are_counted_and_the_last_success_remembered() -> None:
     assert failed["caravan_certificate_renewal_due"] == 1
     assert failed["caravan_certificate_renewal_last_success_timestamp_seconds"] == NOW.timestamp() - 86400
     # Left for the next time: neither a failure nor a success.
-    waiting = samples(Result(due, postponed="cp2 is at it"), before)
+    waiting = samples(Result(due, postponed=["cp2 is at it"]), before)
     assert waiting["caravan_certificate_renewal_failures_total"] == 0
     assert waiting["caravan_certificate_renewal_last_success_timestamp_seconds"] == NOW.timestamp() - 86400
 

@@ -45,6 +45,8 @@ class Lock:
 
 
 class Run(renewal.Run):
+    quorum_patience = 0.0
+
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(config.parse({**DOCUMENT, "patience": 0, "timeout": 0}), lambda text: None)
         self.cluster = cluster
@@ -80,30 +82,30 @@ def run(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> renewal.Result:
 def test_where_nothing_is_due_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster({}, [["down"]])
     result = run(cluster, monkeypatch)
-    assert (cluster.done, result.renewed, result.postponed, result.error) == ([], {}, "", "")
+    assert (cluster.done, result.renewed, result.postponed, result.error) == ([], {}, [], "")
 
 
 def test_what_is_due_is_renewed_under_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster({"scheduler.conf": DUE, "etcd-server": DUE})
     result = run(cluster, monkeypatch)
     assert cluster.done == ["lock", "etcd-server", "scheduler.conf", "release"]
-    assert (set(result.renewed), result.postponed, result.error) == ({"scheduler.conf", "etcd-server"}, "", "")
+    assert (set(result.renewed), result.postponed, result.error) == ({"scheduler.conf", "etcd-server"}, [], "")
 
 
 def test_a_cluster_that_is_not_well_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster({"scheduler.conf": DUE}, [["API server cp2: timed out"]])
     result = run(cluster, monkeypatch)
     assert (cluster.done, result.error) == ([], "")
-    assert result.postponed == (
+    assert result.postponed == [
         "scheduler.conf: left for the next time, the cluster is not well: API server cp2: timed out"
-    )
+    ]
 
 
 def test_two_hosts_are_never_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster({"scheduler.conf": DUE}, holder="cp2")
     result = run(cluster, monkeypatch)
     assert cluster.done == ["lock"]
-    assert result.postponed == "scheduler.conf: left for the next time, cp2 is at it"
+    assert result.postponed == ["scheduler.conf: left for the next time, cp2 is at it"]
 
 
 def test_it_ends_where_the_cluster_is_not_well_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
