@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import base, capabilities, outputs, planner
@@ -53,14 +53,19 @@ class Engine:
         self.world = planner.unique(found)[0]
         return found
 
+    def machines(self) -> list[dict[str, Any]]:
+        """The machines that are there, as JSON has them: one kind's list, and no plan."""
+        found = base.observe({"machine": self.handlers["machine"]}, self.reading)
+        return [asdict(machine) for machine in outputs.machines(planner.unique(found)[0])]
+
     def plan(self, present: bool = True, options: Options = NO_OPTIONS) -> Plan:
         """What would have to be done. Read-only; raise InvalidError for what could not be done to its end."""
-        problems = self.strategy.connect()
+        problems = self.reading(lambda attempts: self.strategy.connect())
         if problems:
             raise InvalidError(problems)
         desired = self.strategy.desired(self.strategy.failure_domains()) if present else []
         plan = planner.plan(desired, self.observe(), base.kinds(self.handlers), options)
-        problems = self.strategy.preflight(plan) if plan else []
+        problems = self.reading(lambda attempts: self.strategy.preflight(plan)) if plan else []
         if problems:
             raise InvalidError(problems)
         return plan

@@ -101,6 +101,7 @@ class Api:
 def errors(subject: str) -> Iterator[None]:
     """Botocore's errors as ours."""
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -110,7 +111,7 @@ def errors(subject: str) -> Iterator[None]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         kind = TransientError if answer.get("Code") in TRANSIENT or status >= 500 else ProviderError
         raise kind(text) from error
-    except (ConnectionError, HTTPClientError) as error:
+    except (ConnectionError, HTTPClientError, ResponseParserError) as error:
         raise TransientError(f"{subject}: {error}") from error
     except BotoCoreError as error:
         raise ProviderError(f"{subject}: {error}") from error

@@ -77,8 +77,7 @@ class Volume(Ec2Handler):
         if modified and self._differs(found, own):
             self.ec2("modify_volume", wanted, VolumeId=found.id, **modified)
         if "attached_to" in changed and found.properties["attached_to"] != own["attached_to"]:
-            if found.properties["attached_to"]:
-                self.ec2("detach_volume", wanted, gone=True, VolumeId=found.id)
+            self._detach(found)
             self._attach(wanted, found.id)
         return self.finish(wanted, found.id)
 
@@ -92,7 +91,11 @@ class Volume(Ec2Handler):
         if machine:
             self.ec2("attach_volume", wanted, VolumeId=id, InstanceId=machine, Device=own["device"])
 
+    def _detach(self, found: Found) -> None:
+        machine = found.properties["attached_to"]
+        if machine:
+            self.ec2("detach_volume", found, gone=True, VolumeId=found.id, InstanceId=machine)
+
     def delete(self, found: Found) -> None:
-        if found.properties["attached_to"]:
-            self.ec2("detach_volume", found, gone=True, VolumeId=found.id)
+        self._detach(found)
         self.ec2("delete_volume", found, gone=True, VolumeId=found.id)
