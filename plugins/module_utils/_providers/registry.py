@@ -13,6 +13,7 @@ from .errors import ProviderError
 # provider: (module beside this one, class)
 STRATEGIES = {
     "aws": ("aws.strategy", "Aws"),
+    "azure": ("azure.strategy", "Azure"),
 }
 
 

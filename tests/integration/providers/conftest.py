@@ -19,6 +19,7 @@ from backend import Backend
 # provider: (module, class, packages without which it is left out)
 BACKENDS = {
     "aws": ("aws_backend", "AwsBackend", ("boto3", "moto")),
+    "azure": ("azure_backend", "AzureBackend", ("azure.identity", "azure.mgmt.compute", "werkzeug")),
 }
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from ..errors import ProviderError
 from ..model import Found, Kind, Properties, Resource
-from .arm import ArmHandler, Json, lower, own
-
-GRANT_SPACE = uuid.UUID("6a3f4e0e-2f4b-5b0e-8c52-1b1f6b0f4e77")
+from .arm import ArmHandler, Json, Place, lower, own
+from .dns import Zone
+from .roles import GRANTS, assignment
 
 
 class Identity(ArmHandler):
@@ -37,7 +37,7 @@ class Identity(ArmHandler):
 class Grant(ArmHandler):
     """One role for one identity on one resource. It cannot be changed, and has a description in place of tags."""
 
-    kind = Kind("grant", needs=("identity", "key", "vault", "bucket", "group"))
+    kind = Kind("grant", needs=("identity", "vault", "bucket", "group"))
     OPERATIONS = "authorization.role_assignments"
 
     def observe(self) -> Iterator[Found]:
@@ -46,9 +46,27 @@ class Grant(ArmHandler):
             if self.ownership.owns(tags):
                 yield self._found(item, tags)
 
+    def __init__(self, place: Place, zone: Zone) -> None:
+        super().__init__(place)
+        self.zone = zone
+
     def items(self) -> Iterator[Any]:
-        """Those of the group and of all that is in it. Those above it are in the list, too, and not ours."""
-        return self.api.pages(f"{self.OPERATIONS}.list_for_resource_group", self.place.group)
+        """Those of the group and of all that is in it, and of the zone, which may be in another one.
+
+        Those above the group are in the list, too, and not ours.
+        """
+        seen = set()
+        for item in (*self._listed("list_for_resource_group", self.place.group), *self._of_zone()):
+            if lower(item["id"]) not in seen:
+                seen.add(lower(item["id"]))
+                yield item
+
+    def _of_zone(self) -> Iterator[Any]:
+        scope = self.zone.id()
+        return self._listed("list_for_scope", scope.lstrip("/")) if scope else iter(())
+
+    def _listed(self, operation: str, where: str) -> Iterator[Any]:
+        return self.api.pages(f"{self.OPERATIONS}.{operation}", where)
 
     @staticmethod
     def _told(item: Json) -> Mapping[str, str]:
@@ -70,20 +88,11 @@ class Grant(ArmHandler):
     def create(self, wanted: Resource, token: str) -> Found:
         properties = wanted.properties
         scope = properties["scope"].lstrip("/")
-        subscription = self.api.settings.subscription_id
-        roles = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions"
         told = json.dumps(self.ownership.tags(wanted.name, wanted.stamp), sort_keys=True)
-        body = {
-            "properties": {
-                "roleDefinitionId": f"{roles}/{properties['role']}",
-                "principalId": properties["principal"],
-                # Azure then does not look for a new identity in a directory that has not heard of it yet.
-                "principalType": "ServicePrincipal",
-                "description": told,
-            }
-        }
+        role, principal = properties["role"], properties["principal"]
+        body = assignment(self.api.settings.subscription_id, role, principal, description=told)
         # The name is the grant's own: one that was made and not answered is found, not doubled.
-        name = str(uuid.uuid5(GRANT_SPACE, f"{self.ownership.uid} {wanted.name} {scope} {properties['principal']}"))
+        name = str(uuid.uuid5(GRANTS, f"{self.ownership.uid} {wanted.name} {scope} {principal}"))
         try:
             item = self.api.call(f"{self.OPERATIONS}.create", scope, name, body, about=wanted.key)
         except ProviderError as error:

@@ -9,6 +9,7 @@ Bodies and answers are JSON as Azure Resource Manager has it, whatever generatio
 from __future__ import annotations
 
 import importlib
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -137,7 +138,7 @@ def _code(error: Any) -> str:
 def _first_line(text: Any) -> str:
     """Azure's messages repeat the code, and end in the whole answer."""
     lines = [line for line in str(text).splitlines() if line.strip() and not line.startswith(("Code:", "Content:"))]
-    return lines[0].strip() if lines else ""
+    return re.sub(r"^\(\w+\) ", "", lines[0].strip()) if lines else ""
 
 
 def _plain(answer: Any) -> Any:

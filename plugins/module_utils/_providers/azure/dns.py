@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ProviderError
-from ..model import Change, Found, Kind, Properties, Resource
+from ..model import Change, Found, Kind, Resource
 from ..spec import Spec
 from .arm import ArmHandler, Json, Place, group_of, lower, own
 
@@ -22,6 +22,11 @@ class Zone:
     def __init__(self, place: Place, spec: Spec) -> None:
         self.api = place.api
         self.spec = spec
+
+    def id(self) -> str:
+        """Empty where there is none, or where the records are somebody else's work."""
+        zone = self.found() if self.spec.dns.manage else None
+        return lower(zone["id"]) if zone else ""
 
     def found(self) -> Mapping[str, Any] | None:
         for item in self.api.pages("dns.zones.list"):
@@ -37,21 +42,20 @@ class Record(ArmHandler):
     kind = Kind("record", needs=("address", "balancer", "group"), mutable=frozenset({"values"}))
     OPERATIONS = "dns.record_sets"
 
-    def __init__(self, place: Place, spec: Spec) -> None:
+    def __init__(self, place: Place, zone: Zone) -> None:
         super().__init__(place)
-        self.zone = Zone(place, spec)
-        self.relative = spec.endpoint.host[: -len(spec.dns.zone) - 1]
-        self.managed = spec.dns.manage
+        self.zone = zone
+        self.relative = zone.spec.endpoint.host[: -len(zone.spec.dns.zone) - 1]
 
     def observe(self) -> Iterator[Found]:
-        zone = self.zone.found() if self.managed else None
+        zone = self.zone.id()
         item = self.record(zone) if zone else None
         tags = own(item or {}).get("metadata") or {}
         if item and self.ownership.owns(tags):
             yield self._found(item, tags)
 
-    def record(self, zone: Mapping[str, Any]) -> Any:
-        return self._call("get", zone["id"], gone=True)
+    def record(self, zone: str) -> Any:
+        return self._call("get", zone, gone=True)
 
     def _call(self, operation: str, zone: str, *arguments: Any, **options: Any) -> Any:
         group, name = group_of(zone).rsplit("/", 1)[1], zone.split("/")[8]
@@ -70,11 +74,11 @@ class Record(ArmHandler):
         return self._found(self._call("create_or_update", zone, body, about=wanted.key, **match), tags)
 
     def create(self, wanted: Resource, token: str) -> Found:
-        zone = self.zone.found()
+        zone = self.zone.id()
         if not zone:
             raise ProviderError(f"{wanted.key}: there is no public zone {self.zone.spec.dns.zone}")
         # A name that somebody else has taken meanwhile is theirs.
-        return self._put(wanted, zone["id"], if_none_match="*")
+        return self._put(wanted, zone, if_none_match="*")
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
         return self._put(wanted, found.id)

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..model import Change, Found, Kind, Properties, Resource
 from .arm import ArmHandler, Json, lower, own
+from .roles import ENCRYPTION, GRANTS, assignment
 
 
 class Vault(ArmHandler):
@@ -32,7 +35,7 @@ class Vault(ArmHandler):
     def body(self, own: Properties, live: Json) -> dict[str, Any]:
         return {
             "properties": {
-                "tenantId": own["tenant_id"],
+                "tenantId": self.api.settings.tenant_id,
                 "sku": {"family": "A", "name": "standard"},
                 "enableRbacAuthorization": True,
                 "enableSoftDelete": True,
@@ -46,7 +49,7 @@ class Vault(ArmHandler):
         name = self.at_provider(wanted.name)
         # One of that name that was deleted still holds it, and its keys: it comes back.
         deleted = self.api.call("keyvault.vaults.get_deleted", name, self.place.location, about=wanted.key, gone=True)
-        own = {**wanted.properties, "tenant_id": self._tenant(), "deleted": deleted}
+        own = {**wanted.properties, "deleted": deleted}
         made = self.put(wanted, name, own, {}, self.tags(wanted))
         if deleted:
             self.stamp(wanted, made.id, **self.ownership.tags(wanted.name))
@@ -56,50 +59,54 @@ class Vault(ArmHandler):
         patch = {"properties": {"enableRbacAuthorization": True, "enablePurgeProtection": True}}
         self.call("update", found.key, found.id.rsplit("/", 1)[1], patch)
         self.stamp(wanted, found.id)
-        return Found(found.kind, found.name, found.id, {**found.properties, "closed": True}, wanted.stamp, found.details)
-
-    def _tenant(self) -> str:
-        """The directory that the subscription trusts: that of its resource group's identities and roles."""
-        return str(self.api.tenant_id())
+        return replace(found, properties={**found.properties, "closed": True}, stamp=wanted.stamp)
 
 
 class Key(ArmHandler):
-    """An encryption set, called a key as disks refer to it. The key itself is made in the vault and stays there."""
+    """An encryption set, called a key as disks refer to it. The key itself is made in the vault and stays there.
+
+    granted: the set may use the key. That belongs to it, as no disk can be read without.
+    """
 
     kind = Kind(
         "key",
         needs=("vault",),
-        mutable=frozenset({"rotation"}),
+        mutable=frozenset({"rotation", "granted"}),
         keeps_data=True,
         replaceable=False,
     )
     OPERATIONS, TYPE = "compute.disk_encryption_sets", "Microsoft.Compute/diskEncryptionSets"
     LIST = "list_by_resource_group"
+    ASSIGNMENTS = "authorization.role_assignments"
 
     def properties(self, item: Json) -> Properties:
         found = own(item)
-        vault = ((found.get("activeKey") or {}).get("sourceVault") or {}).get("id", "")
-        return {"vault": lower(vault), "rotation": bool(found.get("rotationToLatestKeyVersionEnabled"))}
+        vault = lower(((found.get("activeKey") or {}).get("sourceVault") or {}).get("id", ""))
+        rotation = bool(found.get("rotationToLatestKeyVersionEnabled"))
+        return {"vault": vault, "rotation": rotation, "granted": self._is_granted(vault, principal(item))}
 
     def details(self, item: Json) -> Properties:
-        return {
-            "principal_id": (item.get("identity") or {}).get("principalId"),
-            "url": (own(item).get("activeKey") or {}).get("keyUrl", ""),
-        }
+        return {"principal_id": principal(item)}
+
+    def _is_granted(self, vault: str, holder: str) -> bool:
+        assigned = self.api.pages(
+            f"{self.ASSIGNMENTS}.list_for_scope", vault.lstrip("/"), filter=f"principalId eq '{holder}'"
+        )
+        return any(own(one)["roleDefinitionId"].endswith(ENCRYPTION) for one in assigned)
 
     def create(self, wanted: Resource, token: str) -> Found:
         vault = wanted.properties["vault"]
-        parameters = {"properties": {"kty": "RSA", "keySize": 3072}}
         made = self.api.call(
             "keyvault.keys.create_if_not_exist",
             self.place.group,
             vault.rsplit("/", 1)[1],
             wanted.name,
-            parameters,
+            {"properties": {"kty": "RSA", "keySize": 3072}},
             about=wanted.key,
         )
         properties = {**wanted.properties, "url": own(made)["keyUriWithVersion"]}
-        return self.put(wanted, self.at_provider(wanted.name), properties, {}, self.tags(wanted))
+        tags = self.tags(wanted, stamp=False)
+        return self._finish(self.put(wanted, self.at_provider(wanted.name), properties, {}, tags), wanted)
 
     def body(self, own: Properties, live: Json) -> dict[str, Any]:
         return {
@@ -112,8 +119,29 @@ class Key(ArmHandler):
         }
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
-        patch = {"properties": {"rotationToLatestKeyVersionEnabled": wanted.properties["rotation"]}}
-        self.call("begin_update", found.key, found.id.rsplit("/", 1)[1], patch)
+        changed = {change.field: wanted.properties[change.field] for change in changes}
+        if "rotation" in changed:
+            patch = {"properties": {"rotationToLatestKeyVersionEnabled": changed["rotation"]}}
+            self.call("begin_update", found.key, found.id.rsplit("/", 1)[1], patch)
+        return self._finish(replace(found, properties={**found.properties, **changed}), wanted)
+
+    def _finish(self, found: Found, wanted: Resource) -> Found:
+        holder, vault = found.details["principal_id"], found.properties["vault"]
+        if not self._is_granted(vault, holder):
+            body = assignment(self.api.settings.subscription_id, ENCRYPTION, holder)
+            name = str(uuid.uuid5(GRANTS, f"{vault} {holder}"))
+            self.api.call(f"{self.ASSIGNMENTS}.create", vault.lstrip("/"), name, body, about=wanted.key)
         self.stamp(wanted, found.id)
-        properties = {**found.properties, "rotation": wanted.properties["rotation"]}
-        return Found(found.kind, found.name, found.id, properties, wanted.stamp, found.details)
+        return replace(found, properties={**found.properties, "granted": True}, stamp=wanted.stamp)
+
+    def delete(self, found: Found) -> None:
+        # The permission goes first: nothing would lead to it without the set.
+        holder, vault = found.details["principal_id"], found.properties["vault"]
+        id = f"{vault.lstrip('/')}/providers/Microsoft.Authorization/roleAssignments/"
+        id += str(uuid.uuid5(GRANTS, f"{vault} {holder}"))
+        self.api.call(f"{self.ASSIGNMENTS}.delete_by_id", id, about=found.key, gone=True)
+        super().delete(found)
+
+
+def principal(item: Json) -> str:
+    return str((item.get("identity") or {}).get("principalId") or "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..model import Change, Found, Kind, Properties, Resource
@@ -25,11 +26,11 @@ class Machine(ArmHandler):
 
     kind = Kind(
         "machine",
-        needs=("interface", "identity", "key", "grant"),
+        needs=("interface", "identity", "key"),
         mutable=frozenset({"identity", "running", "roles", "pool"}),
-        create_only=frozenset({"user_data", "image_reference", "authorized_keys", "disk_key", "after"}),
+        create_only=frozenset({"user_data", "image_reference", "authorized_keys", "disk_key"}),
     )
-    OPERATIONS, TYPE = "compute.virtual_machines", "Microsoft.Compute/virtualMachines"
+    OPERATIONS = "compute.virtual_machines"
 
     def items(self) -> Iterator[Any]:
         return self.api.pages(f"{self.OPERATIONS}.list", self.place.group, expand="instanceView")
@@ -107,8 +108,10 @@ class Machine(ArmHandler):
 
     def create(self, wanted: Resource, token: str) -> Found:
         own = {**wanted.properties, "computer_name": wanted.name}
-        made = self.put(wanted, self.at_provider(wanted.name), own, {}, self.tags(wanted))
-        return Found(made.kind, made.name, made.id, {**made.properties, "running": True}, made.stamp, made.details)
+        # Ids hold nothing but names: with a part of the token, a machine that takes another one's place has its own.
+        name = f"{self.at_provider(wanted.name)}-{token[:5]}"
+        made = self.put(wanted, name, own, {}, self.tags(wanted))
+        return replace(made, properties={**made.properties, "running": True})
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
         name, own = found.id.rsplit("/", 1)[1], wanted.properties
@@ -121,7 +124,7 @@ class Machine(ArmHandler):
             self.call("begin_start", found.key, name)
         kept = {**found.properties, **{field: own[field] for field in changed}}
         self.stamp(wanted, found.id, **self.extra_tags(kept))
-        return Found(found.kind, found.name, found.id, kept, wanted.stamp, found.details)
+        return replace(found, properties=kept, stamp=wanted.stamp)
 
 
 class Volume(ArmHandler):
@@ -129,9 +132,9 @@ class Volume(ArmHandler):
 
     kind = Kind(
         "volume",
-        needs=("machine", "key", "grant"),
+        needs=("machine", "key"),
         mutable=frozenset({"size_gib", "storage", "attached_to"}),
-        create_only=frozenset({"lun", "after"}),
+        create_only=frozenset({"lun"}),
         loose=frozenset({"attached_to"}),
         keeps_data=True,
         replaceable=False,
@@ -188,7 +191,7 @@ class Volume(ArmHandler):
             now = self.found(self.call(self.GET, found.key, name)).properties["attached_to"]
             if now and now != changed["attached_to"]:
                 self._move(found.key, now, {"dataDisksToDetach": [{"diskId": found.id}]})
-            found = Found(found.kind, found.name, found.id, {**own, "attached_to": now}, found.stamp, found.details)
+            found = replace(found, properties={**own, "attached_to": now})
         return self._finish(found, wanted, {**own, "lun": wanted.properties["lun"]})
 
     def _finish(self, found: Found, wanted: Resource, own: Mapping[str, Any]) -> Found:
@@ -197,7 +200,7 @@ class Volume(ArmHandler):
             disk = {"diskId": found.id, "lun": own["lun"], "deleteOption": "Detach"}
             self._move(found.key, machine, {"dataDisksToAttach": [disk]})
         self.stamp(wanted, found.id)
-        return Found(found.kind, found.name, found.id, {**found.properties, **own}, wanted.stamp, found.details)
+        return replace(found, properties={**found.properties, **own}, stamp=wanted.stamp)
 
     def _move(self, about: str, machine: str, body: Json) -> None:
         operation = "compute.virtual_machines.begin_attach_detach_data_disks"

@@ -46,8 +46,8 @@ class Group(ArmHandler):
         if left:
             shown = ", ".join(sorted(left)[:3])
             raise ProviderError(
-                f"{found.key}: the resource group {name} holds {len(left)} resources that are not the cluster's ({shown}). "
-                "Move or delete them, and repeat"
+                f"{found.key}: the resource group {name} holds {len(left)} resources that are not the "
+                f"cluster's ({shown}). Move or delete them, and repeat"
             )
         self.api.call("resource.resource_groups.begin_delete", name, about=found.key, gone=True)
 
@@ -105,13 +105,16 @@ class SecurityGroup(ArmHandler):
 
 
 class Address(ArmHandler):
-    """A public address. zones: those that it is there in, all of the region's for one that outlives a zone."""
+    """A public address. zones: those that it is there in, all of the region's for one that outlives a zone.
 
-    kind = Kind("address", needs=("group",))
+    They cannot be changed, and an address that clients know is not given up because the cluster has another zone.
+    """
+
+    kind = Kind("address", needs=("group",), create_only=frozenset({"zones"}))
     OPERATIONS, TYPE = "network.public_ip_addresses", "Microsoft.Network/publicIPAddresses"
 
     def properties(self, item: Json) -> Properties:
-        return {"zones": sorted(item.get("zones") or ())}
+        return {}
 
     def details(self, item: Json) -> Properties:
         return {"ip": own(item).get("ipAddress", "")}
@@ -133,7 +136,7 @@ class Nat(ArmHandler):
 
 
 class Network(ArmHandler):
-    """The virtual network and its one subnet. A change is one of the subnet alone: others may have subnets beside it."""
+    """The virtual network and its one subnet. Only the subnet is ever changed: others may have theirs beside it."""
 
     kind = Kind("network", needs=("nat", "group"), mutable=frozenset({"nat"}), replaceable=False)
     OPERATIONS, TYPE = "network.virtual_networks", "Microsoft.Network/virtualNetworks"
@@ -168,9 +171,9 @@ class Network(ArmHandler):
         name = found.id.rsplit("/", 1)[1]
         live = self._subnet(self.call(self.GET, found.key, name))
         body = {"properties": self._subnet_body(wanted.properties)}
-        headers = {"headers": {"If-Match": live["etag"]}} if live.get("etag") else {}
+        headers = {"If-Match": live["etag"]} if live.get("etag") else {}
         operation = "network.subnets.begin_create_or_update"
-        self.api.call(operation, self.place.group, name, SUBNET, body, about=wanted.key, **headers)
+        self.api.call(operation, self.place.group, name, SUBNET, body, about=wanted.key, headers=headers)
         self.stamp(wanted, found.id)
         return self.found(self.call(self.GET, found.key, name))
 
@@ -252,7 +255,7 @@ class Balancer(ArmHandler):
     def body(self, own: Properties, live: Json) -> dict[str, Any]:
         id = f"{self.place.group_id}/providers/Microsoft.Network/loadBalancers/{self.at_provider('api')}"
         if own["address"]:
-            frontend = {"publicIPAddress": {"id": own["address"]}}
+            frontend: dict[str, Any] = {"publicIPAddress": {"id": own["address"]}}
         else:
             frontend = {"subnet": {"id": own["subnet"]}, "privateIPAllocationMethod": "Dynamic"}
         probe = {"protocol": "Https", "port": own["port"], "requestPath": own["health_path"], "intervalInSeconds": 5}

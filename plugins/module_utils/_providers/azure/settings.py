@@ -25,7 +25,9 @@ SUBNET = re.compile(
 
 @dataclass(frozen=True)
 class Settings:
-    """resource_group: one that exists; empty: the cluster makes its own.
+    """tenant_id: the directory of the subscription, which key vaults ask for.
+
+    resource_group: one that exists; empty: the cluster makes its own.
 
     resource_manager, authority: the cloud's own addresses, for Azure China, Azure Government or Azure Stack Hub.
     ca_file: PEM file of the authority of these addresses, where the machine does not know it.
@@ -33,6 +35,7 @@ class Settings:
 
     subscription_id: str
     location: str
+    tenant_id: str = ""
     resource_group: str = ""
     resource_manager: str = "https://management.azure.com"
     authority: str = "https://login.microsoftonline.com"
@@ -44,6 +47,7 @@ class Settings:
         settings = cls(
             subscription_id=reader.text("subscription_id", pattern=UUID, what="the subscription's UUID"),
             location=reader.text("location", pattern=LOCATION, what="a location such as westeurope"),
+            tenant_id=reader.text("tenant_id", "", UUID, "the UUID of the subscription's directory"),
             resource_group=reader.text("resource_group", "", GROUP, "the name of a resource group"),
             resource_manager=reader.text("resource_manager", cls.resource_manager, URL, "a URL with https"),
             authority=reader.text("authority", cls.authority, URL, "a URL with https"),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..model import Change, Found, Kind, Properties, Resource
@@ -22,12 +23,12 @@ class Bucket(ArmHandler):
         "bucket",
         needs=("group",),
         mutable=frozenset({"versioning", "lock_days", "closed"}),
+        create_only=frozenset({"redundancy"}),
         keeps_data=True,
         replaceable=False,
     )
     OPERATIONS, TYPE = "storage.storage_accounts", "Microsoft.Storage/storageAccounts"
     LIST, GET, PUT, DELETE = "list_by_resource_group", "get_properties", "begin_create", "delete"
-    SKU = "Standard_ZRS"
 
     def at_provider(self, name: str) -> str:
         return self.place.short_name(name)
@@ -50,7 +51,7 @@ class Bucket(ArmHandler):
 
     def body(self, own: Properties, live: Json) -> dict[str, Any]:
         return {
-            "sku": {"name": self.SKU},
+            "sku": {"name": own["redundancy"]},
             "kind": "StorageV2",
             "properties": {**CLOSED, "accessTier": "Hot", **(_lock(own) if own["lockable"] else {})},
         }
@@ -76,8 +77,7 @@ class Bucket(ArmHandler):
         container = {"properties": {"publicAccess": "None"}}
         self.api.call("storage.blob_containers.create", group, account, wanted.name, container, about=wanted.key)
         self.stamp(wanted, found.id)
-        properties = {**found.properties, **own}
-        return Found(found.kind, found.name, found.id, properties, wanted.stamp, found.details)
+        return replace(found, properties={**found.properties, **own}, stamp=wanted.stamp)
 
 
 CLOSED = {
