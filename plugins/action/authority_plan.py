@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
                     "choices": list(AUTHORITIES),
                     "required": True,
                 },
-                "published": {"type": "list", "elements": "str", "required": True},
+                "published": {"type": "dict", "required": True},
                 "key_algorithm": {"type": "str", "choices": list(crypto.ALGORITHMS), "default": "ecdsa-p256"},
                 "validity_days": {"type": "int", "default": 3650},
             }
@@ -70,6 +70,8 @@ class Planning:
     def __init__(self, arguments: dict[str, Any], variables: dict[str, Any]) -> None:
         self.arguments = arguments
         self.hostvars = variables["hostvars"]
+        self.published = arguments["published"].get("certificates") or {}
+        self.differs = arguments["published"].get("differs") or []
         self.entries = seen_of(arguments["hosts"], variables)
         # By fingerprint. Keys are what hosts hold, and what is made here.
         self.pem: dict[str, str] = {}
@@ -89,7 +91,7 @@ class Planning:
         newest = {name: self.pem[one.newest] for name, one in rotations.items() if one.rotates}
         missing = {host: unsigned(entry, newest) for host, entry in self.entries.items()}
         told = []
-        for name in AUTHORITIES:
+        for name in newest:
             count = {host: sum(leaf["authority"] == name for leaf in leaves) for host, leaves in missing.items()}
             for step, hosts in steps(rotations[name], seen[name], count):
                 told.append(WORDS[step].format(name=name, hosts=", ".join(hosts)))
@@ -99,7 +101,7 @@ class Planning:
             "rotated": list(newest),
             "newest": newest,
             "fingerprints": told_of(newest),
-            "told": told or [f"start anew what uses former files still: {stale or self.arguments['published']}"],
+            "told": told or [f"start anew what uses former files still: {stale or self.differs}"],
             # Until everything is signed, pods may still have to learn of the new authority.
             "restart": rotations[KUBERNETES].rotates
             and any(leaf["authority"] == KUBERNETES for leaves in missing.values() for leaf in leaves),
@@ -146,8 +148,7 @@ class Planning:
     def settled(self) -> dict[str, bool]:
         """Whether nothing speaks for a rotation that was cut off at its very end, when the files were done."""
         stale = {component for entry in self.entries.values() for component in entry["stale"]}
-        published = bool(self.arguments["published"])
-        return {name: not stale & READERS[name] and not (published and name != ETCD) for name in AUTHORITIES}
+        return {name: not stale & READERS[name] and not (self.differs and name != ETCD) for name in AUTHORITIES}
 
     def born(self, one: str) -> datetime:
         facts = crypto.read_leaf(self.pem[one], self.pem[one], True, True)
@@ -156,9 +157,13 @@ class Planning:
         return facts.not_before
 
     def rotation(self, name: str, seen: dict[Place, Seen], wanted: bool, settled: bool) -> Rotation:
-        born = {one: self.born(one) for bundle in seen.values() for one in bundle.certificates}
+        published = {fingerprint(pem): pem for pem in self.published.get(name, [])}
+        self.pem.update(published)
+        born = {
+            one: self.born(one) for one in [*published, *(one for had in seen.values() for one in had.certificates)]
+        }
         try:
-            return plan(seen, born, wanted, lambda: self.make(name), settled)
+            return plan(seen, born, wanted, lambda: self.make(name), settled, list(published))
         except AuthorityError as error:
             raise AuthorityError(f"{ITEM[name].title}: {error}; nothing was changed") from None
 
@@ -179,7 +184,11 @@ class Planning:
         for bundle in BUNDLES:
             rotation = rotations[bundle.authority]
             place = (host, bundle.path)
-            if place not in rotation.targets[stage] or not rotation.rotates:
+            if place not in rotation.targets[stage]:
+                continue
+            # An authority that is not replaced is left alone, unless something has to be taken out of its file.
+            now = tuple(fingerprint(pem) for pem in certificates(self.entries[host]["bundles"][bundle.path]))
+            if not rotation.rotates and rotation.targets[stage][place] == now:
                 continue
             content = "".join(self.pem[one] for one in rotation.targets[stage][place])
             bundles.append({"dest": bundle.path, "content": content, "mode": "0644"})

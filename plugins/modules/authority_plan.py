@@ -33,10 +33,9 @@ options:
     required: true
   published:
     description: >-
-      Which objects of the cluster name others than the trusted certificates, as M(caravan.cluster.authority_published)
-      returns them.
-    type: list
-    elements: str
+      Which certificates the cluster's objects name, and which of them name others than the trusted ones, as
+      M(caravan.cluster.authority_published) returns it.
+    type: dict
     required: true
   key_algorithm:
     description: Algorithm of the new keys.
@@ -64,7 +63,7 @@ EXAMPLES = r"""
   caravan.cluster.authority_plan:
     hosts: "{{ groups['cluster'] }}"
     authorities: [kubernetes, front_proxy, etcd]
-    published: "{{ __authority_rotation_published.differs }}"
+    published: "{{ __authority_rotation_published }}"
   register: __authority_rotation_plan
   run_once: true
 """

@@ -58,6 +58,11 @@ differs:
   type: list
   elements: str
   sample: [kube-system/kube-root-ca.crt]
+certificates:
+  description: The certificates that they named before, by authority.
+  returned: success
+  type: dict
+  sample: {kubernetes: ["-----BEGIN CERTIFICATE-----..."], front_proxy: ["-----BEGIN CERTIFICATE-----..."]}
 restarted:
   description: The workloads that were started anew.
   returned: success
@@ -133,11 +138,12 @@ def run(module: AnsibleModule) -> dict:
     bundle, front_proxy = observe.ca_pem(), Path(catalogue.FRONT_PROXY_CA).read_text()
     # The order of the certificates changes on the way.
     digest = hashlib.sha256(" ".join(published.fingerprints(bundle)).encode()).hexdigest()[:16]
-    differs = published.look(client, bundle, front_proxy)
+    differs, certificates = published.look(client, bundle, front_proxy)
     taken, left = ([], []) if params["restart"] == "none" else outdated(client, digest, params["restart"])
     result = {
         "changed": params["write"] and bool(differs or taken),
         "differs": differs,
+        "certificates": certificates,
         "restarted": [str(one) for one in taken],
         "left": left,
     }
@@ -146,7 +152,7 @@ def run(module: AnsibleModule) -> dict:
 
     def publish() -> list[str]:
         published.publish(client, bundle, front_proxy)
-        return published.look(client, bundle, front_proxy)
+        return published.look(client, bundle, front_proxy)[0]
 
     wait("objects that say whom to trust", publish, float(params["timeout"]))
     for one in taken:

@@ -90,7 +90,8 @@ def problem(run: systemd.Run, groups: Sequence[str], address: str, port: int) ->
         manifest = Path(observe.KUBERNETES, "manifests", "kube-controller-manager.yaml")
         if "/ca-signing.crt" not in (manifest.read_text() if manifest.is_file() else ""):
             return f"{manifest} does not sign with ca-signing.crt: run site.yml first"
-        healthy, seen = observe.wait_ready(address, port, 10.0)
+        # An earlier run may have been cut off while it started.
+        healthy, seen = observe.wait_ready(address, port, 60.0)
         if not healthy:
             return f"its API server is not ready: {seen}"
     return ""

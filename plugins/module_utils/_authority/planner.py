@@ -17,7 +17,7 @@ another one be made in its place. As soon as one host holds it, the rotation has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,21 +60,22 @@ def plan(
     wanted: bool,
     make: Callable[[], str],
     settled: bool = True,
+    published: Collection[str] = (),
 ) -> Rotation:
     """Plan the rotation of an authority, or the rest of one.
 
     `born`: when each certificate was made. `wanted`: whether a new rotation may begin. `make` makes a new authority and
     returns its fingerprint. `settled`: every component is seen to use what lies on its disk; where one does not, a
-    rotation was cut off at its end.
+    rotation was cut off at its end, or before it began. `published`: what the cluster's objects say to trust.
     """
     signers = {bundle.signer for bundle in seen.values() if bundle.signer is not None}
     if not signers:
         raise AuthorityError("no host was seen to hold its key")
-    present = {fingerprint for bundle in seen.values() for fingerprint in bundle.certificates}
+    present = {fingerprint for bundle in seen.values() for fingerprint in bundle.certificates} | set(published)
     current = max(signers, key=lambda fingerprint: (born[fingerprint], fingerprint))
     # Made later than the one that signs, and nobody has its key: the rotation that made it was cut off before it began.
     orphans = {other for other in present - signers if born[other] > born[current]}
-    begun = len(signers) > 1 or bool(present - orphans - {current}) or not settled
+    begun = len(signers) > 1 or bool(present - orphans - {current}) or not (settled or orphans)
     newest = current if begun or not wanted else make()
     needed = [*sorted(signers, key=lambda fingerprint: (born[fingerprint], fingerprint))]
     if newest not in needed:

@@ -51,15 +51,24 @@ def to_drop(extension: Mapping[str, str], bundle: str, front_proxy: str) -> dict
     return patch
 
 
-def look(client: Api, bundle: str, front_proxy: str) -> list[str]:
-    """Return which objects do not name exactly the certificates of the bundles."""
+def named(root_cas: Sequence[Mapping[str, Any]], extension: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the certificates that the objects name, by authority, each once. Pure."""
+    texts = [(item.get("data") or {}).get("ca.crt", "") for item in root_cas] + [extension.get("client-ca-file", "")]
+    return {
+        "kubernetes": sorted({one for text in texts for one in certificates(text)}),
+        "front_proxy": sorted(set(certificates(extension.get("requestheader-client-ca-file", "")))),
+    }
+
+
+def look(client: Api, bundle: str, front_proxy: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Return (which objects do not name exactly the certificates of the bundles, what they name by authority)."""
     listed = client.request("GET", ROOT_CAS, query=f"fieldSelector=metadata.name%3D{ROOT_CA}")["items"]
     extension = (client.get_or_none(EXTENSION) or {}).get("data") or {}
     found = differs(listed, extension, bundle, front_proxy)
     info = client.get_or_none(CLUSTER_INFO)
     if info is not None and trusting(info["data"]["kubeconfig"], bundle) != info["data"]["kubeconfig"]:
         found.append("kube-public/cluster-info")
-    return found
+    return found, named(listed, extension)
 
 
 def publish(client: Api, bundle: str, front_proxy: str) -> None:

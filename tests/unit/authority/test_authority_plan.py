@@ -48,7 +48,7 @@ def planned(variables: dict[str, Any], **arguments: Any) -> dict[str, Any]:
     defaults = {
         "hosts": list(GROUPS),
         "authorities": list(catalogue.AUTHORITIES),
-        "published": [],
+        "published": {},
         "key_algorithm": "ecdsa-p256",
         "validity_days": 10,
     }
@@ -128,7 +128,7 @@ def test_what_was_cut_off_at_its_end_is_completed_alone(
 ) -> None:
     variables = cluster()
     variables["hostvars"]["cp1"]["__authority_rotation_seen"]["stale"] = stale
-    result = planned(variables, published=published)
+    result = planned(variables, published={"differs": published})
     assert result["begun"] == bool(completed)
     assert result["rotated"] == (completed or list(catalogue.AUTHORITIES))
     for name in completed:

@@ -101,6 +101,21 @@ def test_a_rotation_cut_off_at_its_very_end_is_completed_first() -> None:
     assert (rotation.newest, rotation.begun, rotation.rotates) == ("B", True, True)
 
 
+def test_what_was_cut_off_before_it_began_is_no_rotation_to_complete() -> None:
+    # Components and objects know an authority already that no host has the key of.
+    seen = seen_of("A/A", "A/A", "A")
+    rotation = plan(seen, BORN, True, lambda: "D", False, ["A", "B"])
+    assert (rotation.newest, rotation.begun) == ("D", False)
+    assert after(rotation, TRUST) == ["AD", "AD", "AD"]
+
+
+def test_what_objects_still_say_to_trust_is_taken_out_first() -> None:
+    seen = seen_of("B/B", "B/B", "B")
+    rotation = plan(seen, BORN, True, lambda: "D", True, ["A", "B"])
+    assert (rotation.newest, rotation.begun, rotation.rotates) == ("B", True, True)
+    assert after(rotation, TRUST) == ["B", "B", "B"]
+
+
 def test_a_complete_rotation_is_followed_by_the_next_one() -> None:
     assert rotation_of(seen_of("B/B", "B/B", "B")).newest == "D"
 
