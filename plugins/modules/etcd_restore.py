@@ -19,10 +19,10 @@ author:
 options:
   state:
     description:
-      - V(restored) restores. V(aside) stops etcd and moves its data aside, on the other hosts of a cluster that is
-        rolled back. V(done) records that the restore came to its end.
+      - V(restored) restores. V(begun) records that a living cluster is about to be rolled back. V(aside) stops etcd and
+        moves its data aside, on the other hosts of such a cluster. V(done) records that the restore came to its end.
     type: str
-    choices: [restored, aside, done]
+    choices: [restored, begun, aside, done]
     default: restored
   backup:
     description: The name of the backup, or V(survivor) to begin with the host's own data. Needed unless O(state=aside).
@@ -36,9 +36,13 @@ options:
     type: str
     default: ""
   work:
-    description: Where the sealed snapshot and the key to it are.
+    description: Where the key to the sealed snapshot is, in memory.
     type: path
     default: /run/caravan-restore
+  sealed:
+    description: Where the sealed snapshot is. In the clear it is only in memory.
+    type: path
+    default: /var/lib/caravan/restore
   revision:
     description: The snapshot's revision.
     type: int
@@ -113,11 +117,12 @@ EXPECTED = ("revision", "hash", "keys", "db_bytes")
 def argument_spec() -> dict:
     return {
         **common_spec(),
-        "state": {"type": "str", "choices": ["restored", "aside", "done"], "default": "restored"},
+        "state": {"type": "str", "choices": ["restored", "begun", "aside", "done"], "default": "restored"},
         "backup": {"type": "str"},
         "wanted": {"type": "str", "default": "latest"},
         "cluster_name": {"type": "str", "default": ""},
         "work": {"type": "path", "default": "/run/caravan-restore"},
+        "sealed": {"type": "path", "default": "/var/lib/caravan/restore"},
         **{name: {"type": "int", "default": 0, "no_log": False} for name in EXPECTED},
         "replace": {"type": "bool", "default": False},
         "timeout": {"type": "float", "default": 900},
@@ -128,7 +133,6 @@ def restored(module: AnsibleModule) -> list[str]:
     params = module.params
     if module.check_mode:
         return [step for step in etcd.progress(params["backup"], params["data_dir"])[1] if step != "scrub"]
-    work = Path(params["work"])
     restore = etcd.Restore(
         local=local_of(params, module.run_command),
         gateway=gateway_of(params),
@@ -138,8 +142,8 @@ def restored(module: AnsibleModule) -> list[str]:
         backup=params["backup"],
         wanted=params["wanted"],
         expected={name: params[name] for name in EXPECTED},
-        sealed=work / "snapshot.age",
-        key=work / host.KEY,
+        sealed=Path(params["sealed"], "snapshot.age"),
+        key=Path(params["work"], host.KEY),
         replace=params["replace"],
         timeout=params["timeout"],
     )
@@ -151,6 +155,9 @@ def run(module: AnsibleModule) -> list[str]:
     params = module.params
     if params["state"] == "restored":
         return restored(module)
+    if params["state"] == "begun":
+        begun = etcd.begin(params["backup"], params["wanted"], params["cluster_name"], module.check_mode)
+        return ["begun"] if begun else []
     if params["state"] == "done":
         return ["done"] if etcd.finish(params["backup"], module.check_mode) else []
     if not host.data_ids(params["data_dir"]):
@@ -163,7 +170,7 @@ def run(module: AnsibleModule) -> list[str]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec=argument_spec(),
-        required_if=[("state", "restored", ["backup"]), ("state", "done", ["backup"])],
+        required_if=[("state", state, ["backup"]) for state in ("restored", "begun", "done")],
         supports_check_mode=True,
     )
     started = time.monotonic()

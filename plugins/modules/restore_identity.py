@@ -26,6 +26,12 @@ options:
     description: A directory in memory (tmpfs), for a restore alone.
     type: path
     default: /run/caravan-restore
+  sealed:
+    description: >-
+      A directory for the snapshot sealed to that key, for a restore alone. It may be on a disk: it needs the room, and
+      nobody can read it without the key.
+    type: path
+    default: /var/lib/caravan/restore
   parts:
     description: The parts the host has in the cluster.
     type: list
@@ -77,19 +83,20 @@ def argument_spec() -> dict:
     return {
         "state": {"type": "str", "choices": ["key", "placed", "absent"], "default": "placed"},
         "work": {"type": "path", "default": "/run/caravan-restore"},
+        "sealed": {"type": "path", "default": "/var/lib/caravan/restore"},
         "parts": {"type": "list", "elements": "str", "choices": ["etcd", "control_plane"], "default": []},
         "replace_encryption": {"type": "bool", "default": False},
     }
 
 
 def run(params: dict, check_mode: bool) -> dict:
-    work = Path(params["work"])
+    work, sealed = Path(params["work"]), Path(params["sealed"])
     if params["state"] == "key":
-        return {"changed": True, "recipient": "" if check_mode else host.make_key(work)}
+        return {"changed": True, "recipient": "" if check_mode else host.make_key(work, sealed)}
     if params["state"] == "absent":
-        there = work.exists()
+        there = work.exists() or sealed.exists()
         if not check_mode:
-            host.remove_key(work)
+            host.remove_key(work, sealed)
         return {"changed": there}
     paths = host.place_identity(work, params["parts"], params["replace_encryption"], check_mode)
     return {"changed": bool(paths), "paths": paths}

@@ -55,6 +55,14 @@ seen:
       type: list
       elements: str
       sample: [8cbe901b092a0b05, 8f87d70b844db2bf]
+    memory:
+      description: The bytes of memory that are available.
+      type: int
+      sample: 4112384000
+    public:
+      description: SHA-256 by path of the public files of an identity that is there.
+      type: dict
+      sample: {}
     record:
       description: The record of a restore; empty when there is none.
       type: dict

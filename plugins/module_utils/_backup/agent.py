@@ -228,10 +228,14 @@ class Run:
         return bundles
 
     def _held(self, store: Store, bundle: identity.Bundle, held: list[IdentityName]) -> IdentityName | None:
-        """The name under which this content is in the store, sealed to all that are recipients now."""
-        content = identity.digest(bundle)[:16]
+        """The name under which this content is in the store, sealed to all that are recipients now.
+
+        Not under a name from before the files were last written: what a restore puts back has to be the newest again,
+        behind what replaced it in between, because a snapshot belongs to the newest of its time.
+        """
+        content, since = identity.digest(bundle)[:16], _written(bundle)
         for name in held:
-            if (name.part, name.digest) == (bundle.settings["part"], content):
+            if (name.part, name.digest) == (bundle.settings["part"], content) and name.time >= since:
                 said = manifest.load(IdentityManifest, store.read(name.manifest_key), name.key)
                 if set(self.config.recipients) <= set(said.recipients):
                     return name
@@ -360,3 +364,12 @@ class Run:
                 else:
                     answers[store.name] = answer
         return answers
+
+
+def _written(bundle: identity.Bundle) -> datetime.datetime:
+    """When the newest of a bundle's files was written, in whole seconds as names have it.
+
+    A time to come says only that a clock was wrong; nothing would ever be newer.
+    """
+    written = datetime.datetime.fromtimestamp(int(max(Path(path).stat().st_mtime for path in bundle.files)), UTC)
+    return written if written <= datetime.datetime.now(UTC) else datetime.datetime.fromtimestamp(0, UTC)

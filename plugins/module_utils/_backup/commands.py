@@ -53,12 +53,22 @@ def run(
 def pipe(first: Sequence[str], second: Sequence[str], source: str, target: str, timeout: float) -> None:
     """Run `first < source | second > target`. The target is complete or absent afterwards."""
     partial = Path(f"{target}.partial")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as writer:
+            pipe_into(first, second, source, writer, timeout)
+            os.fsync(writer.fileno())
+        partial.replace(target)
+    except FileNotFoundError as error:
+        raise CommandError(f"not found: {error.filename}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def pipe_into(first: Sequence[str], second: Sequence[str], source: str, writer: IO[bytes], timeout: float) -> None:
+    """Run `first < source | second`, and have what the second one prints written to an open file."""
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as more_errors:
         try:
-            with (
-                Path(source).open("rb") as reader,
-                os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as writer,
-            ):
+            with Path(source).open("rb") as reader:
                 one = subprocess.Popen(
                     list(first), stdin=reader, stdout=subprocess.PIPE, stderr=errors, env=environment()
                 )
@@ -81,20 +91,13 @@ def pipe(first: Sequence[str], second: Sequence[str], source: str, target: str, 
                         if process.poll() is None:
                             process.kill()
                             process.wait()
-                writer.flush()
-                os.fsync(writer.fileno())
-            for process, arguments, words in ((one, first, errors), (two, second, more_errors)):
-                # Of a broken pipe the second one is the cause, and of an early end of its input the first one.
-                if process.returncode not in (0, -signal.SIGPIPE):
-                    words.seek(0)
-                    raise CommandError(
-                        f"{_title(arguments)} ended with {process.returncode}: {_last_words(words.read())}"
-                    )
-            partial.replace(target)
         except FileNotFoundError as error:
             raise CommandError(f"not found: {error.filename}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        for process, arguments, words in ((one, first, errors), (two, second, more_errors)):
+            # Of a broken pipe the second one is the cause, and of an early end of its input the first one.
+            if process.returncode not in (0, -signal.SIGPIPE):
+                words.seek(0)
+                raise CommandError(f"{_title(arguments)} ended with {process.returncode}: {_last_words(words.read())}")
 
 
 def digest(arguments: Sequence[str], timeout: float) -> tuple[str, int]:

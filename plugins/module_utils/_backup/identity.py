@@ -38,6 +38,11 @@ def digest(bundle: Bundle) -> str:
     return total.hexdigest()
 
 
+def fingerprint(data: bytes) -> str:
+    """Return the SHA-256 of one file's contents, whatever blank lines it ends with."""
+    return hashlib.sha256(data.strip()).hexdigest()
+
+
 def pack(bundle: Bundle) -> bytes:
     """Return the bundle as a tar archive. Secret."""
     buffer = io.BytesIO()

@@ -1,16 +1,18 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories in memory: a snapshot in the clear is never on a disk."""
+"""Directories and files in memory: a snapshot in the clear is never on a disk."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from .errors import BackupError
 
@@ -49,6 +51,22 @@ def workspace(parent: Path) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def anonymous(name: str) -> Iterator[tuple[IO[bytes], str]]:
+    """A file in memory, and the path under which this process' children open it.
+
+    It is in no file system, so that no tmpfs has to be large enough for it, and gone with the process, killed or not.
+    """
+    with os.fdopen(os.memfd_create(name), "wb") as stream:
+        yield stream, f"/proc/{os.getpid()}/fd/{stream.fileno()}"
+
+
+def available(meminfo: str) -> int:
+    """Return the bytes of memory that can be had, by the text of /proc/meminfo; 0 where it does not say. Pure."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def require_room(directory: Path, wanted: int) -> None:

@@ -4,8 +4,9 @@
 """Which backup is restored, and onto which machine. Pure.
 
 Where a restore stands is what is seen on the hosts: the data, and a record beside it, /etc/caravan/restore.json on the
-host that etcd is restored on. Its `step` is `placing` (the data is about to be moved into its place), `restored`
-(it is there), `scrubbed` (what belonged to machines that are gone is deleted) or `done`.
+host that etcd is restored on. Its `step` is `begun` (a living cluster is about to be stopped), `aside` (its data is
+moved aside), `placing` (the data is about to be moved into its place), `restored` (it is there), `scrubbed` (what
+belonged to machines that are gone is deleted) or `done`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ LATEST = "latest"
 SURVIVOR = "survivor"
 CONSENT = "restore_consent"
 
-PLACING, RESTORED, SCRUBBED, DONE = "placing", "restored", "scrubbed", "done"
+BEGUN, ASIDE, PLACING, RESTORED, SCRUBBED, DONE = "begun", "aside", "placing", "restored", "scrubbed", "done"
+# What is seen of data that is there and cannot be read.
+UNREADABLE = "0"
 
 NEW, IN_PLACE, RESUME = "new", "in_place", "resume"
 
@@ -130,8 +133,10 @@ def plan(
     if unfinished:
         record = hosts[unfinished[0]]["record"]
         if wanted in (LATEST, record["backup"], record["wanted"]):
-            return Plan(RESUME, unfinished[0], record["backup"])
-        if consent != cluster:
+            # One that was only announced has taken nothing away yet, and its consent is asked for again.
+            if record.get("step") != BEGUN or consent == cluster:
+                return _resume(hosts, reached, unfinished[0])
+        elif consent != cluster:
             return Plan(
                 refusal=f"{unfinished[0]} holds the unfinished restore of {record['backup']}. Run it to its end with "
                 f"restore_from={record['backup']}, or set {CONSENT}={cluster} to begin another one in its place"
@@ -145,16 +150,27 @@ def plan(
         )
     aside = [host for host in reached if hosts[host]["data"]]
     if wanted == SURVIVOR:
-        return _from_survivor(aside, survivor)
+        return _from_survivor({host: hosts[host]["data"][0] != UNREADABLE for host in aside}, survivor)
     if not living:
         return Plan(NEW, reached[0])
     # Where there was a member there still is its identity.
     return Plan(IN_PLACE, (aside or reached)[0], aside=aside)
 
 
-def _from_survivor(holders: list[str], survivor: str) -> Plan:
-    if not holders:
-        return Plan(refusal="no host that was reached holds data of etcd: restore a backup")
+def _resume(hosts: Mapping[str, Mapping[str, Any]], reached: Sequence[str], host: str) -> Plan:
+    """Go on where it was cut off. Others may hold what is rolled back still, or, once they joined, the new data."""
+    record = hosts[host]["record"]
+    restored = list(record.get("ids", ()))[1:]
+    aside = [name for name in reached if name != host and hosts[name]["data"] and hosts[name]["data"][1:] != restored]
+    return Plan(RESUME, host, record["backup"], aside)
+
+
+def _from_survivor(readable: Mapping[str, bool], survivor: str) -> Plan:
+    """`readable`: hosts with data of etcd, and whether it can be read."""
+    if not any(readable.values()):
+        damaged = f" that can be read ({', '.join(readable)} holds what cannot)" if readable else ""
+        return Plan(refusal=f"no host that was reached holds data of etcd{damaged}: restore a backup")
+    holders = [host for host, well in readable.items() if well]
     if survivor and survivor not in holders:
         return Plan(refusal=f"restore_survivor is {survivor}, wanted a host with data of etcd: {', '.join(holders)}")
     if not survivor and len(holders) > 1:
@@ -162,7 +178,28 @@ def _from_survivor(holders: list[str], survivor: str) -> Plan:
             refusal=f"{', '.join(holders)} hold data of etcd. Set restore_survivor to the one with the highest raft "
             "index (etcdctl endpoint status)"
         )
-    return Plan(IN_PLACE, survivor or holders[0], SURVIVOR, holders)
+    return Plan(IN_PLACE, survivor or holders[0], SURVIVOR, list(readable))
+
+
+def unfit(hosts: Mapping[str, Mapping[str, Any]], host: str, backup: Mapping[str, Any]) -> list[str]:
+    """Return why a backup cannot be restored on these hosts, though it is whole.
+
+    `backup`: its `db_bytes`, and by path the SHA-256 of the `public` files of its identity.
+    """
+    reasons = [
+        f"{name} holds another identity than the backup ({', '.join(other)}), which is from before its authorities "
+        "were rotated, or of a cluster that had this name before. Choose another backup (restore_from), or empty the "
+        "machines by reset.yml to go back to this one"
+        for name, seen in sorted(hosts.items())
+        if (other := [path for path, print_ in sorted(seen["public"].items()) if backup["public"].get(path) != print_])
+    ]
+    memory, wanted = hosts[host]["memory"], backup["db_bytes"]
+    if memory < wanted:
+        reasons.append(
+            f"{host} has {memory / 1e6:.0f} MB of memory available, wanted {wanted / 1e6:.0f} MB: in the clear the "
+            "snapshot is only in memory. Give the machine more, or restore on another one of the group etcd"
+        )
+    return reasons
 
 
 def is_unfinished(seen: Mapping[str, Any]) -> bool:

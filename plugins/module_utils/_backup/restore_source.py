@@ -18,7 +18,7 @@ from typing import Any
 from . import commands, drill, drill_bundle, memory, restore, seal
 from .errors import BackupError
 from .etcd import status_of
-from .identity import Bundle, digest, unpack
+from .identity import Bundle, digest, fingerprint, unpack
 from .manifest import IdentityManifest, SnapshotManifest, load
 from .names import MANIFEST, IdentityName, SnapshotName, parse_identity
 from .stores import Store, rclone_config
@@ -40,9 +40,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Verified:
-    """A backup that was proven whole. `passed_over`: why other stores were not taken."""
+    """A backup that was proven whole. `public`: SHA-256 by path of the public files of its identity.
+
+    `passed_over`: why other stores were not taken.
+    """
 
     manifest: SnapshotManifest
+    public: dict[str, str]
     name: SnapshotName
     store: str
     passed_over: list[str]
@@ -107,17 +111,19 @@ def verify(wanted: Wanted, stores: Sequence[Store], directory: Path) -> Verified
         if store.name not in holders:
             continue
         try:
-            manifest = _verify_in(wanted, store, name, directory)
+            manifest, public = _verify_in(wanted, store, name, directory)
         except BackupError as error:
             passed_over.append(f"{store.name}: {error}")
             continue
-        return Verified(manifest, name, store.name, passed_over)
+        return Verified(manifest, public, name, store.name, passed_over)
     older = [other.short for found in listed.values() for other in found if other < name]
     hint = f". The one before it: restore_from={max(older)}" if older else ""
     raise BackupError(f"the backup {name.short} cannot be used: {'; '.join(passed_over)}{hint}")
 
 
-def _verify_in(wanted: Wanted, store: Store, name: SnapshotName, directory: Path) -> SnapshotManifest:
+def _verify_in(
+    wanted: Wanted, store: Store, name: SnapshotName, directory: Path
+) -> tuple[SnapshotManifest, dict[str, str]]:
     manifest = load(SnapshotManifest, store.read(name.manifest_key), name.key)
     _require(drill.check_manifest(manifest, name, wanted.cluster))
     _require(drill.check_version(manifest.etcd_version, wanted.etcd_version))
@@ -131,16 +137,16 @@ def _verify_in(wanted: Wanted, store: Store, name: SnapshotName, directory: Path
         wrong = restore.differences(bundle.settings, wanted.settings)
         if wrong:
             raise BackupError(f"the inventory describes another cluster: {'; '.join(wrong)}")
-    sealed, plain = directory / f"{SNAPSHOT}.sealed", directory / f"{SNAPSHOT}.db"
+    sealed = directory / f"{SNAPSHOT}.sealed"
     store.get(name.key, str(sealed))
     _require(drill.check_object(manifest, sealed.stat().st_size, seal.sha256_of(str(sealed))))
-    try:
-        seal.unseal(str(sealed), str(plain), wanted.identity_file, wanted.timeout)
-        status = status_of(str(plain), wanted.timeout)
-    finally:
-        plain.unlink(missing_ok=True)
+    with memory.anonymous(SNAPSHOT) as (writer, plain):
+        seal.unseal_into(str(sealed), writer, wanted.identity_file, wanted.timeout)
+        status = status_of(plain, wanted.timeout)
     _require(drill.check_snapshot(manifest, status.revision, status.hash, status.keys, status.db_bytes))
-    return manifest
+    public = (path for path, _private in drill_bundle.PAIRS)
+    files = {path: data for bundle in bundles.values() for path, data in bundle.files.items()}
+    return manifest, {path: fingerprint(files[path]) for path in public if path in files}
 
 
 def _fetch_bundle(wanted: Wanted, store: Store, name: IdentityName, directory: Path) -> Bundle:
@@ -207,4 +213,5 @@ def to_plain(verified: Verified, age_seconds: float) -> dict[str, Any]:
         "hash": manifest.hash,
         "keys": manifest.keys,
         "db_bytes": manifest.db_bytes,
+        "public": verified.public,
     }

@@ -9,12 +9,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from . import commands
 from .errors import BackupError, CommandError
 
 _NATIVE = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _OTHER = re.compile(r"age1[a-z0-9-]+1[02-9ac-hj-np-z]+|ssh-(ed25519|rsa) \S+.*")
+_UNCOMPRESS = ("zstd", "--quiet", "--decompress", "--stdout")
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
@@ -39,13 +41,15 @@ def seal(source: str, target: str, recipients: Sequence[str], timeout: float) ->
 def unseal(source: str, target: str, identity_file: str, timeout: float) -> None:
     """Decrypt and uncompress a file. BackupError says whether the key is the wrong one or the file is damaged."""
     try:
-        commands.pipe(
-            ["age", "--decrypt", "--identity", identity_file],
-            ["zstd", "--quiet", "--decompress", "--stdout"],
-            source,
-            target,
-            timeout,
-        )
+        commands.pipe(_decrypt(identity_file), _UNCOMPRESS, source, target, timeout)
+    except CommandError as error:
+        raise explain(error) from error
+
+
+def unseal_into(source: str, writer: IO[bytes], identity_file: str, timeout: float) -> None:
+    """Decrypt and uncompress a file into an open one; like `unseal`."""
+    try:
+        commands.pipe_into(_decrypt(identity_file), _UNCOMPRESS, source, writer, timeout)
     except CommandError as error:
         raise explain(error) from error
 
@@ -60,9 +64,13 @@ def encrypt(data: bytes, recipients: Sequence[str], timeout: float) -> bytes:
 def decrypt(data: bytes, identity_file: str, timeout: float) -> bytes:
     """Decrypt what is in memory; like `unseal`."""
     try:
-        return commands.run(["age", "--decrypt", "--identity", identity_file], timeout, data=data)
+        return commands.run(_decrypt(identity_file), timeout, data=data)
     except CommandError as error:
         raise explain(error) from error
+
+
+def _decrypt(identity_file: str) -> list[str]:
+    return ["age", "--decrypt", "--identity", identity_file]
 
 
 def explain(error: CommandError) -> BackupError:

@@ -29,10 +29,6 @@ class SharedFile:
     owner: str = "root"
     group: str = "root"
 
-    @property
-    def public(self) -> bool:
-        return self.value.endswith((".crt", ".pub"))
-
 
 @dataclass(frozen=True)
 class LeafFile:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._backup import commands, restore, scrub, seal
+from .._backup import commands, memory, restore, scrub, seal
 from .._backup.errors import BackupError
 from .._backup.etcd import Etcd, status_of
 from .._etcd.client import Gateway
@@ -71,30 +71,30 @@ class Restore:
             if not self.replace:
                 raise BackupError(f"{self.data_dir} holds data of etcd, which is not touched without consent")
             # Found again after an interruption: the data of a survivor is the source of its restore.
-            record = {**record, "step": "aside", "source": str(set_aside(self.local))}
+            record = {**record, "step": restore.ASIDE, "source": str(set_aside(self.local))}
             host.write_record(record)
         self.local.stop()
-        staging, plain = self.data_dir / STAGING, self.data_dir / f"{STAGING}.db"
+        if (self.data_dir / "member").exists():
+            # Directories that a start which failed left behind.
+            self.local.set_data_aside()
+        staging = self.data_dir / STAGING
         shutil.rmtree(staging, ignore_errors=True)
-        try:
-            if survivor:
-                # etcd was stopped, so that all it had applied is in the file. It has no checksum of its own.
-                source, flags = Path(str(record["source"]), "snap", "db"), ["--skip-hash-check"]
-            else:
-                source, flags = plain, []
-                seal.unseal(str(self.sealed), str(plain), str(self.key), self.timeout)
+        if survivor:
+            # etcd was stopped, so that all it had applied is in the file. It has no checksum of its own.
+            self._restore(str(Path(str(record["source"]), "snap", "db")), staging, ["--skip-hash-check"])
+        else:
+            with memory.anonymous("snapshot") as (writer, plain):
+                seal.unseal_into(str(self.sealed), writer, str(self.key), self.timeout)
                 self._check(plain)
-            self._restore(source, staging, flags)
-        finally:
-            plain.unlink(missing_ok=True)
+                self._restore(plain, staging, [])
         record = {**record, "step": restore.PLACING, "ids": host.data_ids(str(staging))}
         host.write_record(record)
         (staging / "member").rename(self.data_dir / "member")
         staging.rmdir()
         host.write_record({**record, "step": restore.RESTORED})
 
-    def _check(self, plain: Path) -> None:
-        status = asdict(status_of(str(plain), self.timeout))
+    def _check(self, plain: str) -> None:
+        status = asdict(status_of(plain, self.timeout))
         wrong = [
             f"{what} {status[what]}, wanted {wanted}"
             for what, wanted in self.expected.items()
@@ -103,10 +103,10 @@ class Restore:
         if wrong:
             raise BackupError(f"the snapshot that arrived is not the one that was verified: {'; '.join(wrong)}")
 
-    def _restore(self, source: Path, staging: Path, flags: Sequence[str]) -> None:
+    def _restore(self, source: str, staging: Path, flags: Sequence[str]) -> None:
         """As a cluster of one. Its ID comes from the token: never the same again, so no old member can mix with it."""
         arguments = [
-            *("etcdutl", "snapshot", "restore", str(source), f"--data-dir={staging}", f"--name={self.local.name}"),
+            *("etcdutl", "snapshot", "restore", source, f"--data-dir={staging}", f"--name={self.local.name}"),
             *(f"--initial-cluster={self.local.name}={self.peer_url}", f"--initial-advertise-peer-urls={self.peer_url}"),
             *(f"--initial-cluster-token={self.cluster}-{secrets.token_hex(8)}", f"--bump-revision={BUMP}"),
             *("--mark-compacted", *flags),
@@ -137,10 +137,28 @@ def progress(backup: str, data_dir: str) -> tuple[dict[str, Any], list[str]]:
     return record, restore.next_steps(record, host.data_ids(data_dir))
 
 
+def begin(backup: str, wanted: str, cluster: str, check_mode: bool) -> bool:
+    """Record that a living cluster is about to be rolled back. False when it is recorded already.
+
+    From here on another run knows that what it sees half taken apart is to become this backup, and no longer asks a
+    cluster that cannot answer for a backup of its present.
+    """
+    record = host.read_json(host.RECORD)
+    if record.get("backup") == backup and record.get("step") not in (None, restore.DONE):
+        return False
+    if not check_mode:
+        host.write_record({"backup": backup, "wanted": wanted, "cluster": cluster, "step": restore.BEGUN})
+    return True
+
+
 def set_aside(local: LocalMember) -> Path:
-    """Stop etcd and move its data aside, never delete it; forget that there was a member. Returns where the data is."""
+    """Stop etcd and move its data aside, never delete it. Returns where the data is.
+
+    That it was a member stays on record: a run of site.yml between this and the restore's end is refused for it, and
+    makes no empty cluster in place of the one that is coming back.
+    """
     aside = local.set_data_aside()
-    local.forget()
+    local.clear_first_start()
     return aside
 
 

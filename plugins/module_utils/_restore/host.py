@@ -16,11 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .._backup import commands, memory, seal
+from .._backup import commands, identity, memory, seal
 from .._backup.errors import BackupError
-from .._backup.identity import unpack
 from .._etcd import wal
-from .._identity.catalogue import shared_of
+from .._identity.catalogue import CONTROL_PLANE, ETCD, shared_of
 
 RECORD = Path("/etc/caravan/restore.json")
 CLUSTER = Path("/etc/caravan/cluster.json")
@@ -38,6 +37,8 @@ def look(data_dir: str) -> dict[str, Any]:
         "cluster": str(read_json(CLUSTER).get("name", "")),
         "control_plane": any((place / "kube-apiserver.yaml").exists() for place in (MANIFESTS, PAUSED)),
         "data": data_ids(data_dir),
+        "memory": memory.available(Path("/proc/meminfo").read_text(encoding="utf-8")),
+        "public": public_halves(),
         "record": read_json(RECORD),
     }
 
@@ -59,9 +60,23 @@ def locked(timeout: float) -> Iterator[None]:
 
 
 def data_ids(data_dir: str) -> list[str]:
-    """Return member and cluster ID of etcd's data, as text; empty without data."""
+    """Return member and cluster ID of etcd's data, as text; empty without data, zeros where it cannot be read.
+
+    Directories alone are no data, but a database without a log is.
+    """
     ids = wal.identity(Path(data_dir))
+    if ids is None and any(path.is_file() for path in Path(data_dir, "member").rglob("*")):
+        ids = (0, 0)
     return [format(number, "x") for number in ids] if ids else []
+
+
+def public_halves() -> dict[str, str]:
+    """Return SHA-256 by path of the public files of the identity that the host holds."""
+    return {
+        shared.path: identity.fingerprint(Path(shared.path).read_bytes())
+        for shared in shared_of([ETCD, CONTROL_PLANE])
+        if shared.path.endswith((".crt", ".pub")) and Path(shared.path).exists()
+    }
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -91,14 +106,18 @@ def write(path: Path, data: bytes, mode: int) -> None:
     temporary.replace(path)
 
 
-def make_key(directory: Path) -> str:
-    """Make a key for one restore, in memory, and return its public half."""
-    remove_key(directory)
+def make_key(directory: Path, sealed: Path) -> str:
+    """Make a key for one restore, in memory, and return its public half.
+
+    `sealed`: a directory for what is large and worth nothing without the key, so it may be on a disk.
+    """
+    remove_key(directory, sealed)
     directory.mkdir(mode=0o700, parents=True)
     kind = memory.file_system(str(directory.resolve()), Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
     if kind not in ("tmpfs", "ramfs"):
         directory.rmdir()
         raise BackupError(f"{directory} is on a disk ({kind}), wanted a tmpfs")
+    sealed.mkdir(mode=0o700, parents=True)
     key = commands.run(["age-keygen"], 20)
     write(directory / KEY, key, 0o600)
     found = _RECIPIENT.search(key.decode())
@@ -107,12 +126,12 @@ def make_key(directory: Path) -> str:
     return found[0]
 
 
-def remove_key(directory: Path) -> bool:
-    """Remove the directory of the key, and what was sealed to it."""
-    if not directory.exists():
-        return False
-    shutil.rmtree(directory)
-    return True
+def remove_key(*directories: Path) -> bool:
+    """Remove the key, and what was sealed to it. False when there was none."""
+    there = [directory for directory in directories if directory.exists()]
+    for directory in there:
+        shutil.rmtree(directory)
+    return bool(there)
 
 
 def place_identity(directory: Path, parts: Sequence[str], replace: bool, check_mode: bool) -> list[str]:
@@ -123,7 +142,7 @@ def place_identity(directory: Path, parts: Sequence[str], replace: bool, check_m
     """
     written, differ = [], []
     for part in parts:
-        bundle = unpack(seal.decrypt((directory / f"{part}.age").read_bytes(), str(directory / KEY), 60))
+        bundle = identity.unpack(seal.decrypt((directory / f"{part}.age").read_bytes(), str(directory / KEY), 60))
         for shared in shared_of([part]):
             data, path = bundle.files[shared.path], Path(shared.path)
             held = path.read_bytes() if path.exists() else None

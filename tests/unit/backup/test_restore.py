@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.caravan.cluster.plugins.filter.restore_plan import restore_plan
+from ansible_collections.caravan.cluster.plugins.filter.restore_unfit import restore_unfit
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import restore
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.names import SnapshotName, parse_snapshot
@@ -76,8 +77,16 @@ def test_only_what_both_say_is_compared() -> None:
     assert restore.differences(seen, wanted) == ["pod_cidr is 10.1.0.0/16, the backup's is 10.244.0.0/16"]
 
 
-EMPTY: dict[str, Any] = {"cluster": "", "control_plane": False, "data": [], "record": {}}
-LIVING: dict[str, Any] = {"cluster": "demo", "control_plane": True, "data": ["1", "2"], "record": {}}
+EMPTY: dict[str, Any] = {
+    "cluster": "",
+    "control_plane": False,
+    "data": [],
+    "memory": 10**9,
+    "public": {},
+    "record": {},
+}
+LIVING: dict[str, Any] = {**EMPTY, "cluster": "demo", "control_plane": True, "data": ["1", "2"]}
+DAMAGED: dict[str, Any] = {**LIVING, "data": ["0", "0"]}
 RECORD = {"backup": OLD, "wanted": "latest", "step": "restored", "ids": ["1", "2"]}
 ETCD = ["c", "a", "b"]
 
@@ -114,6 +123,18 @@ def test_an_interrupted_restore_goes_on_with_the_same_backup(wanted: str) -> Non
     assert plan == restore.Plan("resume", "b", OLD)
 
 
+def test_one_that_was_only_announced_asks_for_consent_again() -> None:
+    hosts = {"a": LIVING, "b": {**LIVING, "record": {"backup": OLD, "wanted": "latest", "step": "begun"}}}
+    assert "lives on a, b" in restore.plan(hosts, ETCD, "demo", "latest").refusal
+    assert restore.plan(hosts, ETCD, "demo", "latest", "demo") == restore.Plan("resume", "b", OLD, ["a"])
+
+
+def test_those_that_joined_the_restored_member_are_left_alone() -> None:
+    old, joined = {**LIVING, "data": ["7", "9"]}, {**LIVING, "data": ["3", "2"]}
+    plan = restore.plan({"a": old, "b": {**LIVING, "record": RECORD}, "c": joined}, ETCD, "demo", "latest")
+    assert plan == restore.Plan("resume", "b", OLD, ["a"])
+
+
 def test_another_backup_in_place_of_an_interrupted_restore_needs_consent() -> None:
     hosts = {"b": {**LIVING, "record": RECORD}}
     assert f"restore_from={OLD}" in restore.plan(hosts, ETCD, "demo", NEW).refusal
@@ -137,6 +158,25 @@ def test_one_of_two_survivors_has_to_be_named() -> None:
     assert "restore_survivor" in restore.plan(hosts, ETCD, "demo", "survivor", "demo").refusal
     assert restore.plan(hosts, ETCD, "demo", "survivor", "demo", "a").host == "a"
     assert "wanted a host with data" in restore.plan(hosts, ETCD, "demo", "survivor", "demo", "c").refusal
+
+
+def test_a_survivor_whose_data_cannot_be_read_is_none() -> None:
+    refusal = restore.plan({"a": EMPTY, "b": DAMAGED}, ETCD, "demo", "survivor", "demo").refusal
+    assert refusal.endswith("that can be read (b holds what cannot): restore a backup")
+    plan = restore.plan({"a": LIVING, "b": DAMAGED}, ETCD, "demo", "survivor", "demo")
+    assert plan == restore.Plan("in_place", "a", "survivor", ["a", "b"])
+    assert restore.plan({"a": EMPTY, "b": DAMAGED}, ETCD, "demo", "latest", "demo").aside == ["b"]
+
+
+def test_a_backup_fits_machines_of_its_identity_with_room_for_it() -> None:
+    backup = {"db_bytes": 10**9, "public": {"/ca.crt": "1"}}
+    held = {**EMPTY, "public": {"/ca.crt": "1"}}
+    assert restore_unfit({"a": EMPTY, "b": held}, "a", backup) == []
+    other, small = restore_unfit(
+        {"a": {**held, "memory": 10**8}, "b": {**EMPTY, "public": {"/ca.crt": "2"}}}, "a", backup
+    )
+    assert other.startswith("b holds another identity than the backup (/ca.crt)")
+    assert small.startswith("a has 100 MB of memory available, wanted 1000 MB")
 
 
 def test_no_survivor_and_no_host() -> None:

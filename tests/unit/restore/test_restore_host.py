@@ -19,13 +19,14 @@ from typing import Any
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import seal
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.errors import BackupError
-from ansible_collections.caravan.cluster.plugins.module_utils._backup.identity import Bundle, pack
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.identity import Bundle, fingerprint, pack
 from ansible_collections.caravan.cluster.plugins.module_utils._identity.catalogue import SharedFile
 from ansible_collections.caravan.cluster.plugins.module_utils._restore import etcd, host
 from ansible_collections.caravan.cluster.plugins.modules import control_plane_pause
 
 NAME = "20261121T100000Z_r000000000100_v3.6.8_cp1"
 MEMORY = Path("/dev/shm")
+SEALED = MEMORY / "caravan-test-sealed"
 needs_age = pytest.mark.skipif(
     shutil.which("age") is None or not MEMORY.is_dir(), reason="the program age, or a tmpfs, is missing"
 )
@@ -42,7 +43,9 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_empty_machine(etc: Path) -> None:
-    assert host.look(str(etc / "etcd")) == {"cluster": "", "control_plane": False, "data": [], "record": {}}
+    seen = host.look(str(etc / "etcd"))
+    assert seen.pop("memory") > 0
+    assert seen == {"cluster": "", "control_plane": False, "data": [], "public": {}, "record": {}}
 
 
 def test_what_a_node_of_a_cluster_shows(etc: Path) -> None:
@@ -51,13 +54,33 @@ def test_what_a_node_of_a_cluster_shows(etc: Path) -> None:
     host.PAUSED.mkdir(parents=True)
     (host.PAUSED / "kube-apiserver.yaml").touch()
     host.write_record({"backup": NAME, "step": "restored"})
-    assert host.look(str(etc / "etcd")) == {
+    seen = host.look(str(etc / "etcd"))
+    assert seen.pop("memory") > 0
+    assert seen == {
         "cluster": "demo",
         "control_plane": True,
         "data": [],
+        "public": {},
         "record": {"backup": NAME, "step": "restored"},
     }
     assert stat.S_IMODE(host.RECORD.stat().st_mode) == 0o600
+
+
+def test_data_that_cannot_be_read_is_seen_too(etc: Path) -> None:
+    """A start that failed leaves directories; a disk that failed leaves anything."""
+    (etc / "etcd" / "member" / "wal").mkdir(parents=True)
+    assert host.data_ids(str(etc / "etcd")) == []
+    (etc / "etcd" / "member" / "db").write_bytes(b"database")
+    assert host.data_ids(str(etc / "etcd")) == ["0", "0"]
+    (etc / "etcd" / "member" / "wal" / "0.wal").write_bytes(bytes(64))
+    assert host.data_ids(str(etc / "etcd")) == ["0", "0"]
+
+
+def test_the_public_halves_are_told_by_their_fingerprints(files: dict[str, Path]) -> None:
+    for path in files.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{path.name}\n\n")
+    assert host.public_halves() == {str(files["certificate"]): fingerprint(b"ca.crt")}
 
 
 def test_a_control_plane_is_stopped_and_started_by_where_its_manifests_are() -> None:
@@ -77,14 +100,18 @@ def test_a_control_plane_is_stopped_and_started_by_where_its_manifests_are() -> 
 def work() -> Iterator[Path]:
     directory = MEMORY / "caravan-test-restore"
     yield directory
-    host.remove_key(directory)
+    host.remove_key(directory, SEALED)
 
 
 @pytest.fixture
 def files(etc: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Two files of an identity, sealed nowhere yet."""
-    paths = {"key": etc / "pki" / "ca.key", "encryption": etc / "encryption.yml"}
-    shared = [SharedFile(str(path), name, "control_plane") for name, path in paths.items()]
+    """Files of an identity, sealed nowhere yet."""
+    paths = {
+        "key": etc / "pki" / "ca.key",
+        "certificate": etc / "pki" / "ca.crt",
+        "encryption": etc / "encryption.yml",
+    }
+    shared = [SharedFile(str(path), path.name, "control_plane") for path in paths.values()]
     monkeypatch.setattr(host, "shared_of", lambda parts: shared)
     monkeypatch.setattr(host, "ENCRYPTION", str(paths["encryption"]))
     return paths
@@ -94,7 +121,7 @@ def bring(work: Path, files: dict[str, Path]) -> None:
     bundle = Bundle(
         {"cluster": "demo", "part": "control_plane"}, {str(path): f"{name}\n".encode() for name, path in files.items()}
     )
-    recipient = host.make_key(work)
+    recipient = host.make_key(work, SEALED)
     (work / "control_plane.age").write_bytes(seal.encrypt(pack(bundle), [recipient], 20))
 
 
@@ -134,8 +161,8 @@ def test_rotated_encryption_keys_are_moved_aside(work: Path, files: dict[str, Pa
 def test_a_key_is_never_on_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(host.memory, "file_system", lambda path, mounts: "ext4")
     with pytest.raises(BackupError, match=r"is on a disk \(ext4\)"):
-        host.make_key(tmp_path / "work")
-    assert not (tmp_path / "work").exists()
+        host.make_key(tmp_path / "work", tmp_path / "sealed")
+    assert list(tmp_path.iterdir()) == []
 
 
 class Etcd:
@@ -203,6 +230,17 @@ def test_one_restore_at_a_time(monkeypatch: pytest.MonkeyPatch, etc: Path) -> No
         pass
     with host.locked(0):
         pass
+
+
+def test_what_is_announced_is_kept_whatever_comes_next(etc: Path) -> None:
+    assert etcd.begin(NAME, "latest", "demo", check_mode=True)
+    assert not host.RECORD.exists()
+    assert etcd.begin(NAME, "latest", "demo", check_mode=False)
+    assert json.loads(host.RECORD.read_text())["step"] == "begun"
+    assert etcd.progress(NAME, str(etc)) == (json.loads(host.RECORD.read_text()), ["place", "start", "scrub"])
+    host.write_record({"backup": NAME, "step": "placing"})
+    assert not etcd.begin(NAME, "latest", "demo", check_mode=False)
+    assert etcd.begin("another", "latest", "demo", check_mode=False)
 
 
 def test_the_end_is_recorded_once() -> None:
