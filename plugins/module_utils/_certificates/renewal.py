@@ -89,8 +89,15 @@ class Run:
             trouble = guard.settled(self._quorum_trouble, self.quorum_patience)
             if trouble:
                 raise CertificateError(f"not renewed yet: {', '.join(rest)}. {'; '.join(trouble)}")
+        failed = []
         for name in rest:
-            self._renew(name)
+            # One that does not come back is no reason to leave the others as they are.
+            try:
+                self._renew(name)
+            except CertificateError as error:
+                failed.append(str(error))
+        if failed:
+            raise CertificateError("; ".join(failed))
 
     def _renew_due(self, names: Sequence[str]) -> None:
         trouble = guard.settled(self._trouble, self.config.patience)

@@ -26,6 +26,7 @@ class Cluster:
         self.trouble = [list(entry) for entry in trouble]
         self.holder = holder
         self.lost = ""
+        self.broken = ""
         self.done: list[str] = []
 
 
@@ -64,6 +65,8 @@ class Run(renewal.Run):
 
     def _renew(self, name: str) -> None:
         self.cluster.done.append(name)
+        if name == self.cluster.broken:
+            raise renewal.CertificateError(f"{name}: it does not start")
         self.result.renewed[name] = self.cluster.due.pop(name)
 
     def _trouble(self) -> list[str]:
@@ -133,3 +136,10 @@ def test_a_host_comes_back_as_far_as_it_can_alone(monkeypatch: pytest.MonkeyPatc
     result = run(cluster, monkeypatch)
     assert cluster.done == ["etcd-server"]
     assert result.error == "not renewed yet: admin.conf. etcd: no member answers"
+
+
+def test_one_that_does_not_come_back_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster({"admin.conf": "expired", "scheduler.conf": "expired"})
+    cluster.broken = "admin.conf"
+    result = run(cluster, monkeypatch)
+    assert (cluster.done, result.error) == (["admin.conf", "scheduler.conf"], "admin.conf: it does not start")
