@@ -139,6 +139,12 @@ def test_a_backup_is_taken_once_in_an_interval(host: MakeHost, key: Key, tmp_pat
     second.identity.write_text("another key")
     code, said = second.run("run")
     assert code == 0 and "stored the part etcd of the identity" in said, said
+    # A restore puts the old one back: it is the newest again, or what is backed up from now on has the wrong one.
+    second.identity.write_text(first.identity.read_text())
+    code, said = second.run("run")
+    assert code == 0 and "stored the part etcd of the identity" in said, said
+    code, said = second.run("run")
+    assert code == 0 and "identity" not in said, said
 
 
 def test_the_next_member_takes_over(host: MakeHost, whole: Cluster) -> None:
