@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import secrets
@@ -45,6 +46,7 @@ def new_keys(name: str) -> Keys:
     return Keys(name, secrets.token_hex(20))
 
 
+@functools.cache
 def program() -> Path:
     """The server's program, built now or before."""
     files = REPOSITORY / "roles" / "artifacts" / "files"

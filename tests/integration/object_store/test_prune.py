@@ -278,30 +278,27 @@ def test_the_program_of_backup_hosts(site: Site, tmp_path: Path) -> None:
 
 def test_the_module_shows_what_would_go_and_then_removes_it(site: Site, tmp_path: Path) -> None:
     newest, gone = site.snapshot(DAY), site.snapshot(50 * DAY)
-    arguments = {
+    arguments: dict[str, Any] = {
         "cluster_name": "demo",
         "stores": [site.server.settings("main", site.bucket, site.server.keeper, "site")],
         "retention": {"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0},
     }
     before = site.versions()
-    expected = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments, "--check", "--diff")
+    (expected,) = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", [arguments], "--check", "--diff")
     assert expected["changed"] and site.versions() == before
     assert f"main: {gone}\n" in expected["diff"]["before"] and f"main: {gone}\n" not in expected["diff"]["after"]
-    done = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments)
+    wrong = {**arguments, "stores": [{**arguments["stores"][0], "secret_key": site.server.writer.secret}]}
+    done, again, refused = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", [arguments, arguments, wrong])
     assert done["changed"] and site.versions() == both(newest)
-    again = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments)
     assert not again["changed"]
     assert site.server.keeper.secret not in json.dumps([expected, done, again])
-
-    arguments["stores"][0]["secret_key"] = site.server.writer.secret  # type: ignore[index]
-    refused = run_module(tmp_path, "caravan.cluster.etcd_backup_prune", arguments)
     assert refused["failed"] and "SignatureDoesNotMatch" in refused["msg"]
 
 
-def run_module(directory: Path, module: str, arguments: dict[str, Any], *options: str) -> dict[str, Any]:
-    """One task of Ansible on this machine."""
+def run_module(directory: Path, module: str, arguments: list[dict[str, Any]], *options: str) -> list[dict[str, Any]]:
+    """Tasks of Ansible on this machine, one for each of the arguments; all run, also after one that fails."""
     book = directory / "play.yml"
-    tasks = [{"name": "task", module: arguments}]
+    tasks = [{"name": "task", module: each, "ignore_errors": True} for each in arguments]
     book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
     collections = Path(__file__).resolve().parents[3] / ".caravan" / "collections"
     configuration = directory / "ansible.cfg"
@@ -314,4 +311,4 @@ def run_module(directory: Path, module: str, arguments: dict[str, Any], *options
         check=False,
     )
     shown = json.loads(done.stdout[done.stdout.index("{") :])
-    return dict(shown["plays"][0]["tasks"][0]["hosts"]["localhost"])
+    return [dict(task["hosts"]["localhost"]) for task in shown["plays"][0]["tasks"]]
