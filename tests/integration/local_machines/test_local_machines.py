@@ -81,10 +81,13 @@ def make_inventory(path: Path, prefix: str) -> Path:
 @pytest.fixture(scope="module")
 def provision(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provision]:
     provision = Provision(make_inventory(tmp_path_factory.mktemp("inventory") / NAME, PREFIX))
-    provision.remove()
+    # What a killed run of these tests has left, and what a failed test leaves.
+    if any(leftovers().values()):
+        provision.remove()
     provision()
     yield provision
-    provision.remove()
+    if any(leftovers().values()):
+        provision.remove()
     shutil.rmtree(REPOSITORY / ".caravan" / NAME, ignore_errors=True)
 
 
