@@ -76,9 +76,11 @@ def can_issue() -> bool:
 def renew(leaf: Leaf, site: Site, now: datetime) -> None:
     """Issue a certificate anew and put it in the place of the old one. etcd reads both files at every handshake."""
     wanted = wanted_of(leaf.file, site.name, site.address, site.extra_names)
-    key, certificate = crypto.issue(
-        wanted, _read(AUTHORITIES[ETCD]), _read(AUTHORITY_KEY), site.key_algorithm, site.days, now
-    )
+    authority, authority_key = _read(AUTHORITIES[ETCD]), _read(AUTHORITY_KEY)
+    # As in the moment in which an authority is replaced. What is signed now would be of no use.
+    if not crypto.is_pair(authority, authority_key):
+        raise CertificateError(f"{AUTHORITY_KEY} is not the key of the certificate in {AUTHORITIES[ETCD]}")
+    key, certificate = crypto.issue(wanted, authority, authority_key, site.key_algorithm, site.days, now)
     prepared = [
         (_prepare(leaf.file.key, key, 0o600, leaf.file), leaf.file.key),
         (_prepare(leaf.file.certificate, certificate, 0o644, leaf.file), leaf.file.certificate),

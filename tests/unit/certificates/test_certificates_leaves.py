@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._certificates import leaves
+from ansible_collections.caravan.cluster.plugins.module_utils._certificates.errors import CertificateError
 from ansible_collections.caravan.cluster.plugins.module_utils._identity import crypto
 from ansible_collections.caravan.cluster.plugins.module_utils._identity.catalogue import LEAVES, LeafFile
 from ansible_collections.caravan.cluster.plugins.module_utils._identity.leaf import wanted_of
@@ -73,6 +74,15 @@ def test_a_renewed_one_is_in_order(file: LeafFile) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in Path(file.key).parent.iterdir()}
     assert (modes["server.key"], modes["server.crt"]) == (0o600, 0o644)
     assert not [name for name in modes if name.startswith(".")]
+
+
+def test_nothing_is_signed_with_the_key_of_another_authority(file: LeafFile) -> None:
+    (leaf,) = leaves.on_host(["etcd"], SITE, NOW)
+    before = Path(file.certificate).read_text()
+    Path(leaves.AUTHORITY_KEY).write_text(crypto.generate_key("ecdsa-p256"))
+    with pytest.raises(CertificateError, match="is not the key of"):
+        leaves.renew(leaf, SITE, NOW)
+    assert Path(file.certificate).read_text() == before
 
 
 @pytest.mark.parametrize("algorithm", ["ecdsa-p384", "rsa-2048"])
