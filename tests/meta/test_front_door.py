@@ -49,7 +49,7 @@ def test_help_lists_every_target() -> None:
     [
         (["up", "SOURCE=elsewhere"], "SOURCE is 'elsewhere'; it is build or upstream"),
         (["up", "INVENTORY=inventories/none"], "INVENTORY is 'inventories/none', which does not exist"),
-        (["down", "INVENTORY=inventories/none"], "There are: inventories/baremetal inventories/local"),
+        (["down", "INVENTORY=inventories/none"], "inventories/baremetal inventories/local"),
     ],
 )
 def test_wrong_arguments_are_refused_in_words(arguments: list[str], said: str) -> None:

@@ -57,7 +57,7 @@ DIALECT = Dialect(
 
 class AwsBackend:
     def __init__(self) -> None:
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         self.traffic = Traffic(DIALECT)
         application = self.traffic.around(DomainDispatcherApplication(create_backend_app))
         self.server = make_server("127.0.0.1", 0, application, True, request_handler=MotoRequestHandler)
@@ -196,7 +196,7 @@ class AwsBackend:
             Drifted(
                 "volume/worker-1-data",
                 "attached_to",
-                lambda: ec2.detach_volume(VolumeId=ids["volume/worker-1-data"]),
+                lambda: ec2.detach_volume(VolumeId=ids["volume/worker-1-data"], InstanceId=machine),
             ),
             Drifted("key/disks", "rotation", lambda: self.kms.disable_key_rotation(KeyId=ids["key/disks"])),
             Drifted("bucket/backup", "closed", lambda: s3.delete_public_access_block(Bucket=bucket)),

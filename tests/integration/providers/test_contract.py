@@ -181,7 +181,7 @@ def test_a_run_that_was_interrupted_goes_on(backend: Backend) -> None:
     calls = mutations(backend)
     whole = {one.key for one in engine(backend).observe()}
     size = len(backend.everything())
-    for count in range(1, calls, max(1, calls // 8)):
+    for count in range(1, calls, max(1, calls // 5)):
         backend.reset()
         backend.traffic.crash_after(count)
         with pytest.raises(ApplyError):

@@ -30,7 +30,8 @@ GONE = frozenset(
     """
     InvalidInstanceID.NotFound InvalidVpcID.NotFound InvalidSubnetID.NotFound InvalidGroup.NotFound
     InvalidVolume.NotFound InvalidInternetGatewayID.NotFound InvalidRouteTableID.NotFound InvalidAllocationID.NotFound
-    InvalidAssociationID.NotFound Gateway.NotAttached NatGatewayNotFound TargetGroupNotFound LoadBalancerNotFound
+    InvalidAssociationID.NotFound InvalidAttachment.NotFound Gateway.NotAttached NatGatewayNotFound
+    TargetGroupNotFound LoadBalancerNotFound
     ListenerNotFound NoSuchEntity NoSuchBucket NoSuchHostedZone NotFoundException NoSuchTagSet NoSuchTagSetError
     NoSuchPublicAccessBlockConfiguration ObjectLockConfigurationNotFoundError 404
     """.split()

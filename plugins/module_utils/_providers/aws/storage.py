@@ -145,6 +145,6 @@ class Key(AwsHandler):
             "schedule_key_deletion",
             about=found.key,
             gone=True,
-            KeyId=found.id,
+            KeyId=found.id.rpartition("/")[2],
             PendingWindowInDays=self.WAITING_DAYS,
         )
