@@ -25,7 +25,7 @@ options:
   provider:
     description: The provider.
     type: str
-    choices: [aws]
+    choices: [aws, azure]
     required: true
   settings:
     description: >-

@@ -33,10 +33,11 @@ TRANSIENT = frozenset(
     """
     AnotherOperationInProgress RetryableError RetryableErrorDueToAnotherOperation OperationPreempted TooManyRequests
     CanceledAndSupersededDueToAnotherOperation ReferencedResourceNotProvisioned ConflictingConcurrentWriteNotAllowed
-    PreconditionFailed PrincipalNotFound InvalidResourceReference ParentResourceNotFound ResourceGroupBeingDeleted
-    StorageAccountOperationInProgress AttachDiskWhileBeingDetached DiskIsBeingDetached KeyVaultAccessForbidden
-    InUse InUseSubnetCannotBeDeleted InUseNetworkSecurityGroupCannotBeDeleted NicInUse NicReservedForAnotherVm
-    PublicIPAddressCannotBeDeleted PublicIPAddressInUse NatGatewayInUseBySubnet LoadBalancerInUse
+    PreconditionFailed PrincipalNotFound InvalidResourceReference ParentResourceNotFound ResourceNotFound NotFound
+    ResourceGroupBeingDeleted StorageAccountOperationInProgress AttachDiskWhileBeingDetached DiskIsBeingDetached
+    KeyVaultAccessForbidden InUse InUseSubnetCannotBeDeleted InUseNetworkSecurityGroupCannotBeDeleted NicInUse
+    NicReservedForAnotherVm PublicIPAddressCannotBeDeleted PublicIPAddressInUse NatGatewayInUseBySubnet
+    LoadBalancerInUse
     """.split()
 )
 # Seconds between questions how an operation goes, where Azure does not say.
@@ -136,9 +137,13 @@ def _code(error: Any) -> str:
 
 
 def _first_line(text: Any) -> str:
-    """Azure's messages repeat the code, and end in the whole answer."""
+    """Azure's messages repeat the code, and end in the whole answer.
+
+    Where several kinds of credentials were tried, the line that counts is that of the one which was there and refused.
+    """
     lines = [line for line in str(text).splitlines() if line.strip() and not line.startswith(("Code:", "Content:"))]
-    return re.sub(r"^\(\w+\) ", "", lines[0].strip()) if lines else ""
+    told = [line for line in lines if "AADSTS" in line] or lines
+    return re.sub(r"^\(\w+\) ", "", told[0].strip()) if told else ""
 
 
 def _plain(answer: Any) -> Any:

@@ -86,7 +86,8 @@ class ArmHandler(Handler):
     def found(self, item: Json) -> Found:
         tags = item.get("tags") or {}
         own = {"group": group_of(item["id"]), **self.properties(item)}
-        name, stamp = self.ownership.name(tags), self.ownership.stamp(tags)
+        # What Azure could not make is there all the same. Without a stamp, this run finishes it.
+        name, stamp = self.ownership.name(tags), "" if failed(item) else self.ownership.stamp(tags)
         return Found(self.kind.name, name, lower(item["id"]), own, stamp, details=self.details(item))
 
     def create(self, wanted: Resource, token: str) -> Found:
@@ -145,6 +146,10 @@ def own(item: Json) -> Json:
     """Azure keeps nearly all in one part of a resource."""
     found: Json = item.get("properties") or {}
     return found
+
+
+def failed(item: Json) -> bool:
+    return own(item).get("provisioningState") == "Failed"
 
 
 def going(item: Json) -> bool:

@@ -112,7 +112,7 @@ class Desired:
         for bucket in spec.buckets:
             lock = {"lockable": bucket.lock_days > 0, "lock_days": bucket.lock_days}
             redundancy = "Standard_ZRS" if self.zones else "Standard_LRS"
-            own = {"versioning": bucket.versioning, "closed": True, "redundancy": redundancy, **lock}
+            own = {"versioning": bucket.versioning, "container": True, "closed": True, "redundancy": redundancy, **lock}
             yield self.make("bucket", bucket.name, own, "infrastructure_buckets")
 
     def identities(self) -> Iterator[Resource]:

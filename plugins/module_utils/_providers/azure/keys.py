@@ -48,12 +48,18 @@ class Vault(ArmHandler):
     def create(self, wanted: Resource, token: str) -> Found:
         name = self.at_provider(wanted.name)
         # One of that name that was deleted still holds it, and its keys: it comes back.
-        deleted = self.api.call("keyvault.vaults.get_deleted", name, self.place.location, about=wanted.key, gone=True)
+        deleted = self.deleted() == f"{self.place.group_id}/providers/microsoft.keyvault/vaults/{name}"
         own = {**wanted.properties, "deleted": deleted}
         made = self.put(wanted, name, own, {}, self.tags(wanted))
         if deleted:
             self.stamp(wanted, made.id, **self.ownership.tags(wanted.name))
         return made
+
+    def deleted(self, name: str = "main") -> str:
+        """The id of the vault of this name that was deleted and can be brought back; empty where there is none."""
+        operation = "keyvault.vaults.get_deleted"
+        found = self.api.call(operation, self.at_provider(name), self.place.location, gone=True)
+        return lower(own(found or {}).get("vaultId", ""))
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
         patch = {"properties": {"enableRbacAuthorization": True, "enablePurgeProtection": True}}

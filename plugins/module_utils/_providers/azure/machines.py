@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..model import Change, Found, Kind, Properties, Resource
-from .arm import ArmHandler, Json, lower, own
+from .arm import ArmHandler, Json, lower, own, reference
 
 # What Azure has no field for is kept in tags. Their names hold no slashes.
 POOL, ROLES, IMAGE, ROOT_DISK = (f"caravan.cluster.{name}" for name in ("pool", "roles", "image", "root-disk"))
@@ -34,6 +34,35 @@ class Machine(ArmHandler):
 
     def items(self) -> Iterator[Any]:
         return self.api.pages(f"{self.OPERATIONS}.list", self.place.group, expand="instanceView")
+
+    def observe(self) -> Iterator[Found]:
+        """With the addresses of their interfaces, which Azure keeps apart: two lists more, whatever their number."""
+        machines = list(super().observe())
+        addresses = self._addresses() if machines else {}
+        for one in machines:
+            found = [*addresses.get(str(one.properties["interface"]), ()), *one.details["addresses"]]
+            yield replace(one, details={**one.details, "addresses": found})
+
+    def _addresses(self) -> dict[str, list[dict[str, str]]]:
+        """By interface."""
+        group = self.place.group
+        public = {
+            lower(item["id"]): own(item).get("ipAddress")
+            for item in self.api.pages("network.public_ip_addresses.list", group)
+        }
+        found: dict[str, list[dict[str, str]]] = {}
+        for item in self.api.pages("network.network_interfaces.list", group):
+            inside, outside = [], []
+            for part in own(item).get("ipConfigurations") or ():
+                inside.append(own(part).get("privateIPAddress"))
+                outside.append(public.get(reference(own(part).get("publicIPAddress")) or ""))
+            found[lower(item["id"])] = [
+                {"type": type, "value": value}
+                for type, values in (("InternalIP", inside), ("ExternalIP", outside))
+                for value in values
+                if value
+            ]
+        return found
 
     def properties(self, item: Json) -> Properties:
         tags, found = item.get("tags") or {}, own(item)
@@ -60,7 +89,8 @@ class Machine(ArmHandler):
             "provider_id": f"azure:///subscriptions/{place.api.settings.subscription_id}/resourceGroups/"
             f"{place.group.lower()}/providers/Microsoft.Compute/virtualMachines/{name}",
             "state": power(item),
-            "addresses": [],  # those of its interface: outputs.py
+            # The cloud controller wants nodes to be called as Azure calls the machines.
+            "addresses": [{"type": "Hostname", "value": name}],
         }
 
     def extra_tags(self, own: Properties) -> dict[str, str]:

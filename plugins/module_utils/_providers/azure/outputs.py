@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ..model import Found
-from ..outputs import Address, Machine, Outputs, machines
+from ..outputs import Outputs, machines
 from ..spec import Spec
 from .machines import STORAGE
 from .settings import Settings
 
 
 def outputs(spec: Spec, settings: Settings, world: Mapping[str, Found]) -> Outputs:
-    found = tuple(_with_addresses(machine, world) for machine in machines(world))
+    found = machines(world)
     own = sorted(world.values(), key=lambda one: one.key)
     public, private = world.get("address/api"), world.get("balancer/api")
     return Outputs(
@@ -75,15 +74,6 @@ def outputs(spec: Spec, settings: Settings, world: Mapping[str, Found]) -> Outpu
         },
         mtu=1500,
     )
-
-
-def _with_addresses(machine: Machine, world: Mapping[str, Found]) -> Machine:
-    """Its addresses are those of its interface, and the public one that the interface has."""
-    kinds = (("InternalIP", "interface"), ("ExternalIP", "address"))
-    found = [(type, world.get(f"{kind}/{machine.name}")) for type, kind in kinds]
-    addresses = [Address(type, one.details["ip"]) for type, one in found if one and one.details.get("ip")]
-    # The cloud controller wants nodes to be called as Azure calls the machines.
-    return replace(machine, addresses=(*addresses, Address("Hostname", machine.provider_id.rsplit("/", 1)[1])))
 
 
 def _class(sku: str, own: list[Found]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from ..model import Plan, Resource
 from ..reader import nearest
 from .arm import ArmHandler, Place
 from .dns import Record
+from .keys import Vault
 
 FREE = "a name that nobody has, or no such resource"
 
@@ -86,14 +87,13 @@ class Preflight:
                 handler = self.handlers[one.kind]
                 if one.kind == kind and isinstance(handler, ArmHandler):
                     answer = self.api.call(operation, {"name": handler.at_provider(one.name), "type": handler.TYPE})
-                    # A vault of ours that was deleted keeps its name, and comes back.
-                    if not answer["nameAvailable"] and not self._deleted(kind, handler.at_provider(one.name)):
-                        yield Problem(one.key, answer.get("message", "its name is taken"), FREE, one.change)
-
-    def _deleted(self, kind: str, name: str) -> bool:
-        if kind != "vault":
-            return False
-        return bool(self.api.call("keyvault.vaults.get_deleted", name, self.place.location, gone=True))
+                    # A vault of this group that was deleted keeps its name, and comes back.
+                    deleted = handler.deleted() if isinstance(handler, Vault) else ""
+                    if not answer["nameAvailable"] and not deleted.startswith(f"{self.place.group_id}/"):
+                        seen = (
+                            f"{deleted} was deleted, and keeps the name" if deleted else answer.get("message", "taken")
+                        )
+                        yield Problem(one.key, seen, FREE, one.change)
 
     def records(self) -> Iterator[Problem]:
         for one in self.new:

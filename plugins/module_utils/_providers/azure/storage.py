@@ -16,13 +16,13 @@ from .arm import ArmHandler, Json, own
 class Bucket(ArmHandler):
     """lock_days: how long no version can be deleted or overwritten; lockable cannot be changed later.
 
-    closed: TLS only, no anonymous reading, and no account keys: who wants in has an identity.
+    container: it is there. closed: TLS only, no anonymous reading, and no account keys: who wants in has an identity.
     """
 
     kind = Kind(
         "bucket",
         needs=("group",),
-        mutable=frozenset({"versioning", "lock_days", "closed"}),
+        mutable=frozenset({"versioning", "lock_days", "closed", "container"}),
         create_only=frozenset({"redundancy"}),
         keeps_data=True,
         replaceable=False,
@@ -42,8 +42,13 @@ class Bucket(ArmHandler):
             "versioning": bool(own(service or {}).get("isVersioningEnabled")),
             "lockable": bool(lock.get("enabled")),
             "lock_days": policy.get("immutabilityPeriodSinceCreationInDays", 0),
+            "container": self._container(item["name"], self.ownership.name(item["tags"])),
             "closed": all(found.get(field) == value for field, value in CLOSED.items()),
         }
+
+    def _container(self, account: str, name: str) -> bool:
+        group = self.place.group
+        return self.api.call("storage.blob_containers.get", group, account, name, gone=True) is not None
 
     def details(self, item: Json) -> Properties:
         endpoint = (own(item).get("primaryEndpoints") or {}).get("blob", "")

@@ -253,7 +253,8 @@ class Arm:
             view["statuses"] = [{"code": f"PowerState/{state}"}]
             return self.reply(None, 202, self.started(request))
         if action.lower() == "checknameavailability":
-            taken = [key for key in self.resources if key.endswith(f"/{body['name'].lower()}")]
+            names = [*(key.rsplit("/", 1)[1] for key in self.resources), *self.behaviour.deleted_vaults]
+            taken = body["name"].lower() in names
             reason = {"reason": "AlreadyExists", "message": f"{body['name']} is already taken."} if taken else {}
             return self.reply({"nameAvailable": not taken, **reason})
         raise Refused(404, "InvalidResourceType", path.text)
@@ -332,6 +333,9 @@ class Arm:
         if path.key.endswith("/usages"):
             families = sorted({size.family for size in self.region.sizes})
             return {"value": [self.usage(family) for family in families]}
+        if "/deletedvaults/" in path.key and path.name in self.behaviour.deleted_vaults:
+            original = next(iter(self.behaviour.deleted_vaults[path.name]))
+            return {"id": path.text, "name": path.name, "properties": {"vaultId": original}}
         if path.key.endswith("/versions") and "artifacttypes" in parts:
             image = tuple(path.text.split("/")[position] for position in (8, 12, 14))
             return [{"name": "1.0.0", "location": parts[6], "id": path.text}] if image in self.region.images else []

@@ -56,6 +56,7 @@ class Behaviour:
         self.region = region
         self.principals = principals  # those that role assignments may name already
         self._addresses = 3
+        self.deleted_vaults: dict[str, Resources] = {}  # by name: what comes back with it
 
     # -- before a PUT ----------------------------------------------------------------------------------------
 
@@ -170,6 +171,10 @@ class Behaviour:
             raise Refused(400, "VaultNameNotValid", f"{name} is not a valid vault name")
         if not old and any(other.endswith(f"/vaults/{name}") for other in self.resources):
             raise Refused(409, "VaultAlreadyExists", f"The vault name {name} is already in use.")
+        if not old and name in self.deleted_vaults and at(body, "properties.createMode") != "recover":
+            raise Refused(409, "ConflictError", f"A vault with the name {name} exists in a deleted state.")
+        if at(body, "properties.createMode") == "recover" and key not in self.deleted_vaults.get(name, {}):
+            raise Refused(404, "VaultNotFound", f"There is no deleted vault {key}.")
 
     # -- after a PUT -----------------------------------------------------------------------------------------
 
@@ -265,6 +270,10 @@ class Behaviour:
         )
 
     def _complete_vaults(self, key: str, resource: dict[str, Any], own: dict[str, Any]) -> None:
+        if own.pop("createMode", "") == "recover":
+            before = self.deleted_vaults.pop(resource["name"])
+            resource["tags"] = before[key].get("tags") or {}  # what the request says of tags is not taken
+            self.resources.update({inner: one for inner, one in before.items() if inner != key})
         own["vaultUri"] = f"https://{resource['name']}.vault.azure.net/"
 
     def _complete_keys(self, key: str, resource: dict[str, Any], own: dict[str, Any]) -> None:
@@ -289,8 +298,10 @@ class Behaviour:
             raise Refused(409, "OperationNotAllowed", f"Disk is attached to {self.resources[key]['managedBy']}")
         elif type != "microsoft.resources/resourcegroups":
             self.unused(key, TYPES[type].in_use)
-        for inner in [one for one in self.resources if one == key or one.startswith(f"{key}/")]:
-            del self.resources[inner]
+        inside = {one: self.resources.pop(one) for one in list(self.resources) if f"{one}/".startswith(f"{key}/")}
+        if type == "microsoft.keyvault/vaults":
+            keys = {one: kept for one, kept in inside.items() if "/microsoft.authorization/" not in one}
+            self.deleted_vaults[key.rsplit("/", 1)[1]] = keys
         parent = self.resources.get(key.rsplit("/", 2)[0], {})
         for part in TYPES[parent["type"].lower()].parts if parent.get("type", "").lower() in TYPES else ():
             items = parent["properties"].get(part) or []

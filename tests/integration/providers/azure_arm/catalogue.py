@@ -118,7 +118,7 @@ TYPES = {
         fixed=("properties.roleDefinitionId", "properties.principalId"),
     ),
     "microsoft.keyvault/vaults": Type(
-        f"{VAULT}.VaultCreateOrUpdateParameters", f"{VAULT}.VaultPatchParameters", tags=15
+        f"{VAULT}.VaultCreateOrUpdateParameters", f"{VAULT}.VaultPatchParameters", tags=15, lro=False
     ),
     "microsoft.keyvault/vaults/keys": Type(f"{VAULT}.KeyCreateParameters", lro=False, created=200),
 }
