@@ -168,7 +168,7 @@ def scrubbed(etcd: Etcd, gateway: Gateway | None, backup: str, stay: Collection[
     Without a gateway it is only said what would be deleted, and a restore that has not begun is no error.
     """
     record = host.read_json(host.RECORD)
-    if gateway is None and not record:
+    if gateway is None and record.get("backup") != backup:
         return {"changed": False, "deleted": {}, "gone": [], "lost": [], "workloads": []}
     if record.get("backup") != backup:
         raise BackupError(f"the record {host.RECORD} is of {record.get('backup') or 'no restore'}, wanted {backup}")

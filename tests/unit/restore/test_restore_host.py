@@ -213,6 +213,9 @@ def test_only_the_data_of_this_restore_is_scrubbed() -> None:
     with pytest.raises(BackupError, match="is of no restore, wanted"):
         etcd.scrubbed(member, member, NAME, [])
     assert member.keys
+    # In check mode it has not begun, whatever was restored before.
+    assert etcd.scrubbed(member, None, NAME, [])["changed"] is False
+    host.write_record({"backup": "another", "step": "done"})
     assert etcd.scrubbed(member, None, NAME, [])["changed"] is False
 
 
