@@ -163,12 +163,16 @@ def test_records_of_others_and_zones_that_are_not_there(azure: AzureBackend) -> 
     assert "has a record that is not this cluster's" in refused(azure, small(azure, dns={"zone": ZONE}))
 
 
-def test_a_subnet_that_is_not_there(azure: AzureBackend) -> None:
-    subnet = (
-        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{OTHERS}/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
-    )
+def test_a_subnet_that_is_not_there_or_another_one(azure: AzureBackend) -> None:
+    subnet = named(OTHERS, "Microsoft.Network/virtualNetworks/v/subnets/s")
     own = small(azure, network={"cidr": "10.0.0.0/16", "mode": "existing"}, native={"azure": {"subnet_id": subnet}})
     assert "there is no subnet" in refused(azure, own)
+    subnets = [{"name": "s", "properties": {"addressPrefix": "10.7.0.0/16"}}]
+    properties = {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}, "subnets": subnets}
+    azure.arm.add(
+        named(OTHERS, "Microsoft.Network/virtualNetworks/v"), {"location": LOCATION, "properties": properties}
+    )
+    assert "cidr is 10.0.0.0/16, and that of the subnet 10.7.0.0/16; wanted 10.7.0.0/16" in refused(azure, own)
 
 
 # -- what Azure has and others have not --------------------------------------------------------------------------
@@ -191,9 +195,7 @@ def test_an_own_group_goes_when_it_is_empty_and_not_before(azure: AzureBackend) 
 
 
 def test_an_existing_subnet_is_used_and_left(azure: AzureBackend) -> None:
-    network = (
-        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{OTHERS}/providers/Microsoft.Network/virtualNetworks/company"
-    )
+    network = named(OTHERS, "Microsoft.Network/virtualNetworks/company")
     subnets = [{"name": "nodes", "properties": {"addressPrefix": "10.0.0.0/16"}}]
     properties = {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}, "subnets": subnets}
     azure.arm.add(network, {"location": LOCATION, "properties": properties})
@@ -225,9 +227,7 @@ def test_what_the_cloud_controller_makes_stays(azure: AzureBackend) -> None:
     group = azure.arm.resources[own.world["security_group/cp"].id]["properties"]
     rule = {**group["securityRules"][0]["properties"], "priority": 500}
     group["securityRules"].append({"name": "k8s-azure-lb_allow_IPv4_1", "properties": rule})
-    balancer = (
-        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Network/loadBalancers/kubernetes"
-    )
+    balancer = named(GROUP, "Microsoft.Network/loadBalancers/kubernetes")
     pools = {"frontendIPConfigurations": [], "backendAddressPools": [{"name": "kubernetes"}]}
     azure.arm.add(balancer, {"location": LOCATION, "properties": pools})
     interface = azure.arm.resources[own.world["interface/cp-1"].id]["properties"]["ipConfigurations"][0]["properties"]

@@ -13,7 +13,7 @@ from ..base import Handler
 from ..errors import Problem, ProviderError
 from ..model import Plan, Resource
 from ..reader import nearest
-from .arm import ArmHandler, Place
+from .arm import ArmHandler, Place, own
 from .dns import Record
 from .keys import Vault
 
@@ -21,8 +21,9 @@ FREE = "a name that nobody has, or no such resource"
 
 
 class Preflight:
-    def __init__(self, place: Place, handlers: Mapping[str, Handler], plan: Plan) -> None:
+    def __init__(self, place: Place, cidr: str, handlers: Mapping[str, Handler], plan: Plan) -> None:
         self.place = place
+        self.cidr = cidr
         self.api = place.api
         self.handlers = handlers
         self.new = [action.wanted for action in plan.actions if action.verb == "create" and action.wanted]
@@ -54,13 +55,18 @@ class Preflight:
             yield Problem("settings", f"there is no resource group {name}", wanted, change)
 
     def network(self) -> Iterator[Problem]:
-        """An existing subnet has to exist."""
+        """An existing subnet has to be there, and to be the network that the description says."""
         for subnet in sorted({one.properties["subnet"] for one in self.new if _has_subnet(one)}):
             parts = subnet.split("/")
-            if not self.api.call("network.subnets.get", parts[4], parts[8], parts[10], gone=True):
-                yield Problem(
-                    "network", f"there is no subnet {subnet}", "one that exists", "infrastructure_native.azure"
-                )
+            found = self.api.call("network.subnets.get", parts[4], parts[8], parts[10], gone=True)
+            if not found:
+                change = "infrastructure_native.azure.subnet_id"
+                yield Problem("network", f"there is no subnet {subnet}", "one that exists", change)
+                continue
+            prefixes = own(found).get("addressPrefixes") or [own(found).get("addressPrefix")]
+            if self.cidr not in prefixes:
+                seen = f"cidr is {self.cidr}, and that of the subnet {', '.join(prefixes)}"
+                yield Problem("network", seen, prefixes[0], "infrastructure_network.cidr")
 
     # -- names -------------------------------------------------------------------------------------------
 
@@ -145,12 +151,12 @@ class Preflight:
             if sku and not one.properties["preemptible"]:
                 needed[sku["family"]] += _cores(sku)
         for family, cores in sorted(needed.items()):
-            own = usage.get(family)
-            if own and own["currentValue"] + cores > own["limit"]:
+            used = usage.get(family)
+            if used and used["currentValue"] + cores > used["limit"]:
                 yield Problem(
                     "quota",
-                    f"new machines need {cores} cores of {family}, and {own['currentValue']} are in use",
-                    f"at most {own['limit']} in {self.place.location}",
+                    f"new machines need {cores} cores of {family}, and {used['currentValue']} are in use",
+                    f"at most {used['limit']} in {self.place.location}",
                     "infrastructure_pools, or have the quota raised",
                 )
 

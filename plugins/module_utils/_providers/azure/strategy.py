@@ -122,7 +122,7 @@ class Azure(Strategy):
         return Desired(self.spec, self.azure, failure_domains, self.zone.id()).resources()
 
     def preflight(self, plan: Plan) -> list[Problem]:
-        return Preflight(self.place, self.handlers(), plan).problems()
+        return Preflight(self.place, self.spec.network.cidr, self.handlers(), plan).problems()
 
     def outputs(self, world: Mapping[str, Found]) -> Outputs:
         return outputs(self.spec, self.azure, world)
