@@ -27,6 +27,24 @@ pytestmark = pytest.mark.journal("etcd", "kubelet")
 BUMP = 1_000_000_000
 LATER = "written-later"
 GHOST = "ghost"
+# All that a rollback could have changed on a host, without what changes by itself.
+STATE = """
+import hashlib, pathlib
+found = {}
+for directory in ("/etc/kubernetes", "/etc/etcd", "/etc/caravan"):
+    for path in sorted(pathlib.Path(directory).rglob("*")):
+        if path.is_file():
+            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+for pattern in ("/var/lib/etcd/*", "/var/lib/caravan/*", "/run/caravan-restore*"):
+    for path in pathlib.Path("/").glob(pattern[1:]):
+        found[str(path)] = ""
+processes = {}
+for path in pathlib.Path("/proc").glob("[0-9]*/comm"):
+    name = path.read_text().strip()
+    if name in ("etcd", "kube-apiserver", "kubelet"):
+        processes[name] = path.parent.name
+print(json.dumps([found, processes]))
+"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,22 @@ def test_a_living_cluster_is_refused_without_consent(before: Before) -> None:
     run = before.restore(consent=False)
     assert run.code != 0
     assert f"wanted restore_consent={before.cluster.setting('cluster_name')}" in run.output
+
+
+def test_check_mode_says_it_and_changes_nothing(before: Before) -> None:
+    cluster = before.cluster
+    hosts = cluster.inventory.hosts("cluster")
+    state, stored = {host: cluster.nodes.python(host, STATE) for host in hosts}, len(backups(cluster))
+    run = before.restore("--check").succeeded()
+    for said in (
+        "in the place of the cluster that lives",
+        before.backup,
+        "A backup of the present is taken first.",
+        f"data of etcd is moved aside on {', '.join(sorted(cluster.inventory.hosts('etcd')))}.",
+    ):
+        assert said in run.output, run.tail()
+    assert {host: cluster.nodes.python(host, STATE) for host in hosts} == state
+    assert len(backups(cluster)) == stored
 
 
 def test_cut_off_in_the_middle_and_run_again(before: Before) -> None:
