@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,3 +221,12 @@ def test_names_that_are_unique_in_the_world_are_short_and_ours() -> None:
 
 def test_tags_hold_no_slashes() -> None:
     assert not [tag for tag in Azure(spec_read.read(description()), SETTINGS).ownership.tags("x", "y") if "/" in tag]
+
+
+def test_the_sdk_is_not_needed_to_check_a_description() -> None:
+    """It takes a second to import, and whoever is on another provider does not have it."""
+    collections = Path(__file__).resolve().parents[3] / ".caravan" / "collections"
+    package = "ansible_collections.caravan.cluster.plugins.module_utils._providers"
+    program = f"import sys; from {package} import registry; registry.strategy('azure'); print('azure' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=collections, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
