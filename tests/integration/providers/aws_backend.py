@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -31,8 +32,8 @@ def request(environ: Environ, body: bytes) -> Request:
     """The operation, from where each of AWS's protocols has it: a form's Action, a header, or the method."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
-        name = target.rpartition(".")[2]
-    elif b"Action=" in body:
+        return Request(target, not target.rpartition(".")[2].startswith(READING))
+    if b"Action=" in body:
         name = parse_qs(body.decode())["Action"][0]
     else:
         path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
@@ -41,17 +42,19 @@ def request(environ: Environ, body: bytes) -> Request:
     return Request(name, not name.startswith(READING))
 
 
-def error(status: str, code: str) -> Answer:
-    """One text that every protocol of AWS finds its error in."""
+def error(request: Request, status: str, code: str) -> Answer:
+    """As the request's protocol has it: JSON for those with a target (`TrentService.CreateKey`), XML for all others."""
+    if "." in request.name and "/" not in request.name:
+        return Answer(status, json.dumps({"__type": code, "message": "test"}).encode(), "application/x-amz-json-1.1")
     one = f"<Error><Code>{code}</Code><Message>test</Message></Error>"
     return Answer(status, f"<ErrorResponse><Errors>{one}</Errors>{one}</ErrorResponse>".encode())
 
 
 DIALECT = Dialect(
     request=request,
-    throttled=lambda request: error("503 Service Unavailable", "RequestLimitExceeded"),
-    conflict=lambda request: error("409 Conflict", "OperationAborted"),
-    refused=lambda request: error("400 Bad Request", "TestCrashed"),
+    throttled=lambda request: error(request, "503 Service Unavailable", "RequestLimitExceeded"),
+    conflict=lambda request: error(request, "409 Conflict", "OperationAborted"),
+    refused=lambda request: error(request, "400 Bad Request", "TestCrashed"),
 )
 
 

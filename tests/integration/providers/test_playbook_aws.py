@@ -53,7 +53,8 @@ def playbook(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[st
 def hosts(inventory: Path) -> dict[str, Any]:
     done = run("ansible-inventory", "-i", inventory, "--list")
     assert done.returncode == 0 and "[WARNING]" not in done.stderr, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    # Ansible marks texts that are no templates.
+    found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
     return found
 
 
@@ -95,7 +96,7 @@ def test_from_nothing_to_an_inventory_and_back(aws: AwsBackend, inventory: Path,
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"infrastructure_settings": {"region": "eu-central-9"}}, "region is 'eu-central-9'; wanted eu-central-1"),
+    ({"infrastructure_settings": {"region": "eu-central-9"}}, "region is 'eu-central-9'; wanted eu-central-"),
     ({"infrastructure_settings": {"zone": "a"}}, "settings: zone is no setting"),
     ({"infrastructure_failure_domains": ["eu-central-1x"]}, "has 'eu-central-1x'; wanted eu-central-1"),
     ({"infrastructure_endpoint": {"mode": "vip"}}, "mode is 'vip'; wanted balancer or auto"),

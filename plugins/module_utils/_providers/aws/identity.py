@@ -96,9 +96,13 @@ class Identity(AwsHandler):
     def delete(self, found: Found) -> None:
         name = found.id
         profile = {"InstanceProfileName": name}
-        self.iam("remove_role_from_instance_profile", found.key, gone=True, RoleName=name, **profile)
-        self.iam("delete_instance_profile", found.key, gone=True, **profile)
-        self.iam("delete_role_policy", found.key, gone=True, RoleName=name, PolicyName=POLICY)
+        # An interrupted run may have done a part of this.
+        if found.properties["profile"]:
+            self.iam("remove_role_from_instance_profile", found.key, gone=True, RoleName=name, **profile)
+        if found.details.get("has_profile", True):
+            self.iam("delete_instance_profile", found.key, gone=True, **profile)
+        if found.properties["policy"]:
+            self.iam("delete_role_policy", found.key, gone=True, RoleName=name, PolicyName=POLICY)
         self.iam("delete_role", found.key, gone=True, RoleName=name)
 
 
