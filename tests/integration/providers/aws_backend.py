@@ -16,6 +16,8 @@ from urllib.parse import parse_qs
 
 import boto3
 from ansible_collections.caravan.cluster.plugins.module_utils._providers import spec_read
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.api import Api
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.settings import Settings
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.strategy import Aws
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.base import Strategy
 from backend import Drifted
@@ -81,6 +83,7 @@ class AwsBackend:
         self.iam = boto3.client("iam", region_name=REGION)
         self.elb = boto3.client("elbv2", region_name=REGION)
         self.dns = boto3.client("route53", region_name=REGION)
+        self.api = Api(Settings(REGION))
         self.reset()
 
     def reset(self) -> None:
@@ -124,7 +127,10 @@ class AwsBackend:
         }
 
     def strategy(self, description: dict[str, Any]) -> Strategy:
-        return Aws(spec_read.read(description), {"region": REGION})
+        strategy = Aws(spec_read.read(description), {"region": REGION})
+        # boto3 takes a tenth of a second for each client, and a test has many strategies: they share theirs.
+        strategy.api = self.api
+        return strategy
 
     def everything(self) -> frozenset[str]:
         """Whatever moto holds of the kinds that a cluster could leave behind, except what every account comes with."""
