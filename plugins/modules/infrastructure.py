@@ -35,8 +35,9 @@ options:
     default: {}
   description:
     description: >-
-      The infrastructure, the same for all providers. The variables of the role P(caravan.cluster.infrastructure#role) are
-      its parts, and say what each may hold. The port table is added where it is missing.
+      The infrastructure, the same for all providers. The variables of the role
+      P(caravan.cluster.infrastructure#role) are its parts, and say what each may hold. The port table is added where
+      it is missing.
     type: dict
     required: true
   state:

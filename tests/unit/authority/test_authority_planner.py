@@ -127,7 +127,7 @@ def test_no_key_is_refused() -> None:
 
 def test_every_step_leaves_each_pair_of_hosts_with_an_authority_both_know() -> None:
     rotation = rotation_of(seen_of("A/A", "A/A", "A"), made="B")
-    before = dict.fromkeys(rotation.targets[TRUST], ("A",))
+    before: dict[tuple[str, str], tuple[str, ...]] = dict.fromkeys(rotation.targets[TRUST], ("A",))
     # By whom certificates in use are signed while some hosts have a step done, and some have not.
     for stage, signers in ((TRUST, "A"), (KEY, "AB"), (REMOVE, "B")):
         target = dict(rotation.targets[stage])
