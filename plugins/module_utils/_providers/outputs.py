@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .model import Found
+from .spec import Spec
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Machine:
 
 @dataclass(frozen=True)
 class Outputs:
-    """endpoint: {host, port, mode, address}. buckets: [{name, bucket, region, endpoint, versioning, lock_days}].
+    """endpoint: {host, port, mode, address}. buckets: [{name, bucket, region, endpoint, versioning, lock_days}], with
+    protocol and account where it is not S3.
 
     dns: {zone, zone_id, provider}. identities: [{name, kind, ref, pools}]. keys: [{name, ref}].
     storage_classes: [{name, provisioner, parameters}]. cloud_controller: {name, config} or empty.
@@ -88,4 +90,55 @@ def machines(world: Mapping[str, Found]) -> tuple[Machine, ...]:
         )
         for one in sorted(world.values(), key=lambda one: one.name)
         if one.kind == "machine"
+    )
+
+
+def gathered(
+    provider: str,
+    spec: Spec,
+    world: Mapping[str, Found],
+    *,
+    address: str,
+    bucket: Callable[[Found], Mapping[str, Any]],
+    identity: Callable[[Found], Mapping[str, str]],
+    **own: Any,
+) -> Outputs:
+    """The outputs of a provider with a load balancer: what all tell alike, and what it says of its own.
+
+    `address` is the balancer's. `bucket` gives {bucket, region, endpoint} of a bucket, and `identity` {kind, ref} of an
+    identity. `own`: storage_classes, cloud_controller and mtu.
+    """
+    found = machines(world)
+    ordered = sorted(world.values(), key=lambda one: one.key)
+    return Outputs(
+        provider=provider,
+        cluster=spec.name,
+        infra_id=spec.infra_id,
+        uid=spec.uid,
+        endpoint={
+            "host": spec.endpoint.host,
+            "port": spec.endpoint.port,
+            "mode": "balancer",
+            "address": address,
+        },
+        failure_domains=tuple(sorted({machine.failure_domain for machine in found if machine.failure_domain})),
+        machines=found,
+        buckets=tuple(
+            {
+                "name": one.name,
+                **bucket(one),
+                "versioning": one.properties["versioning"],
+                "lock_days": one.properties["lock_days"],
+            }
+            for one in ordered
+            if one.kind == "bucket"
+        ),
+        dns={"zone": spec.dns.zone, "provider": provider} if spec.dns.manage else {},
+        identities=tuple(
+            {"name": one.name, **identity(world[f"identity/{one.name}"]), "pools": list(one.pools)}
+            for one in spec.identities
+            if f"identity/{one.name}" in world
+        ),
+        keys=tuple({"name": one.name, "ref": one.id} for one in ordered if one.kind == "key"),
+        **own,
     )

@@ -20,7 +20,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.api
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.settings import Settings
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.strategy import Aws
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.base import Strategy
-from backend import Drifted
+from backend import Drifted, portable
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from traffic import Answer, Dialect, Environ, Request, Traffic
 from werkzeug.serving import make_server
@@ -103,28 +103,8 @@ class AwsBackend:
             os.environ.pop(name, None)
 
     def description(self, name: str = "demo", **changes: Any) -> dict[str, Any]:
-        disk = {"size_gib": 20}
-        masters = {"name": "cp", "roles": ["etcd", "control_plane"], "count": 1, "cpu": 2, "memory_gib": 4}
-        workers = {"name": "worker", "roles": ["worker"], "count": 1, "cpu": 2, "memory_gib": 8}
-        data = [{"name": "data", "size_gib": 100}]
-        nodes = {"sources": ["10.0.0.0/16"], "protocol": "tcp"}
-        return {
-            "name": name,
-            "endpoint": {"host": f"api.{name}.{ZONE}"},
-            "network": {"cidr": "10.0.0.0/16"},
-            "dns": {"zone": ZONE},
-            "buckets": [{"name": "backup", "lock_days": 3}],
-            "keys": [{"name": "disks"}],
-            "identities": [{"name": "nodes", "pools": ["cp"], "grants": ["bucket.write", "key.use", "volume.attach"]}],
-            "pools": [{**masters, "root_disk": disk}, {**workers, "root_disk": disk, "data_disks": data}],
-            "access": {"authorized_keys": ["ssh-ed25519 AAAA test"]},
-            "ports": [
-                {"name": "etcd", "first": 2379, "last": 2380, "roles": ["etcd"], **nodes},
-                {"name": "ssh", "first": 22, "roles": ["cluster"], "protocol": "tcp", "sources": ["192.0.2.0/24"]},
-            ],
-            "native": {"aws": {"image_owners": ["self"]}},
-            **changes,
-        }
+        native = {"native": {"aws": {"image_owners": ["self"]}}}
+        return portable(ZONE, name, grants=["bucket.write", "key.use", "volume.attach"], **{**native, **changes})
 
     def strategy(self, description: dict[str, Any]) -> Strategy:
         strategy = Aws(spec_read.read(description), {"region": REGION})

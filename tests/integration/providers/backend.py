@@ -25,11 +25,36 @@ class Drifted:
         return f"{self.key} {self.field}"
 
 
+def portable(zone: str, name: str, *, grants: Sequence[str], **changes: Any) -> dict[str, Any]:
+    """One machine with etcd and the control plane, one worker with a data disk, and all else that there is."""
+    disk = {"size_gib": 20}
+    masters = {"name": "cp", "roles": ["etcd", "control_plane"], "count": 1, "cpu": 2, "memory_gib": 4}
+    workers = {"name": "worker", "roles": ["worker"], "count": 1, "cpu": 2, "memory_gib": 8}
+    data = [{"name": "data", "size_gib": 100}]
+    nodes = {"sources": ["10.0.0.0/16"], "protocol": "tcp"}
+    return {
+        "name": name,
+        "endpoint": {"host": f"api.{name}.{zone}"},
+        "network": {"cidr": "10.0.0.0/16"},
+        "dns": {"zone": zone},
+        "buckets": [{"name": "backup", "lock_days": 3}],
+        "keys": [{"name": "disks"}],
+        "identities": [{"name": "nodes", "pools": ["cp"], "grants": list(grants)}],
+        "pools": [{**masters, "root_disk": disk}, {**workers, "root_disk": disk, "data_disks": data}],
+        "access": {"authorized_keys": ["ssh-ed25519 AAAA test"]},
+        "ports": [
+            {"name": "etcd", "first": 2379, "last": 2380, "roles": ["etcd"], **nodes},
+            {"name": "ssh", "first": 22, "roles": ["cluster"], "protocol": "tcp", "sources": ["192.0.2.0/24"]},
+        ],
+        **changes,
+    }
+
+
 class Backend(Protocol):
     traffic: Traffic
 
     def description(self, name: str = "demo", **changes: Any) -> dict[str, Any]:
-        """One machine with etcd and the control plane, and one worker with a data disk; all else that there is."""
+        """The portable description, with what is the provider's own."""
 
     def strategy(self, description: dict[str, Any]) -> Strategy:
         """Pointed at the stand-in."""

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("azure.identity")
-
 from ansible_collections.caravan.cluster.plugins.module_utils._providers import text
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError

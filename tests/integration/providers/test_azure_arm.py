@@ -8,9 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-pytest.importorskip("azure.mgmt.network")
-
 from azure_arm.arm import SUBSCRIPTION, TENANT, Arm
 from werkzeug.test import Client, TestResponse
 

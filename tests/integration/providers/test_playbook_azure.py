@@ -15,9 +15,6 @@ from typing import Any
 
 import pytest
 import yaml
-
-pytest.importorskip("azure.identity")
-
 from azure_backend import ZONE, AzureBackend
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,56 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..model import Found
-from ..outputs import Outputs, machines
+from ..outputs import Outputs, gathered
 from ..spec import Spec
 from .volumes import TYPES
 
 
 def outputs(spec: Spec, region: str, world: Mapping[str, Found]) -> Outputs:
     balancer = world.get("balancer/api")
-    found = machines(world)
-    own = sorted(world.values(), key=lambda one: one.key)
-    classes = sorted(TYPES.items())
-    return Outputs(
-        provider="aws",
-        cluster=spec.name,
-        infra_id=spec.infra_id,
-        uid=spec.uid,
-        endpoint={
-            "host": spec.endpoint.host,
-            "port": spec.endpoint.port,
-            "mode": "balancer",
-            "address": balancer.details.get("dns_name", "") if balancer else "",
-        },
-        failure_domains=tuple(sorted({machine.failure_domain for machine in found})),
-        machines=found,
-        buckets=tuple(
-            {
-                "name": one.name,
-                "bucket": one.id,
-                "region": region,
-                "endpoint": f"https://s3.{region}.amazonaws.com",
-                "versioning": one.properties["versioning"],
-                "lock_days": one.properties["lock_days"],
-            }
-            for one in own
-            if one.kind == "bucket"
-        ),
-        dns={"zone": spec.dns.zone, "provider": "aws"} if spec.dns.manage else {},
-        identities=tuple(
-            {
-                "name": identity.name,
-                "kind": "instance_profile",
-                "ref": world[f"identity/{identity.name}"].id,
-                "pools": list(identity.pools),
-            }
-            for identity in spec.identities
-            if f"identity/{identity.name}" in world
-        ),
-        keys=tuple({"name": one.name, "ref": one.id} for one in own if one.kind == "key"),
+    return gathered(
+        "aws",
+        spec,
+        world,
+        address=balancer.details.get("dns_name", "") if balancer else "",
+        bucket=lambda one: {"bucket": one.id, "region": region, "endpoint": f"https://s3.{region}.amazonaws.com"},
+        identity=lambda one: {"kind": "instance_profile", "ref": one.id},
         storage_classes=tuple(
             {"name": name, "provisioner": "ebs.csi.aws.com", "parameters": {"type": type, "encrypted": "true"}}
-            for name, type in classes
+            for name, type in sorted(TYPES.items())
         ),
         cloud_controller={"name": "aws", "config": {"cluster_name": spec.infra_id, "region": region}},
         mtu=9001,

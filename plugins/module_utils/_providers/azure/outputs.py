@@ -6,60 +6,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..model import Found
-from ..outputs import Outputs, machines
+from ..outputs import Outputs, gathered
 from ..spec import Spec
 from .machines import STORAGE
 from .settings import Settings
 
 
 def outputs(spec: Spec, settings: Settings, world: Mapping[str, Found]) -> Outputs:
-    found = machines(world)
-    own = sorted(world.values(), key=lambda one: one.key)
     public, private = world.get("address/api"), world.get("balancer/api")
-    return Outputs(
-        provider="azure",
-        cluster=spec.name,
-        infra_id=spec.infra_id,
-        uid=spec.uid,
-        endpoint={
-            "host": spec.endpoint.host,
-            "port": spec.endpoint.port,
-            "mode": "balancer",
-            "address": public.details["ip"] if public else private.details["ip"] if private else "",
-        },
-        failure_domains=tuple(sorted({machine.failure_domain for machine in found if machine.failure_domain})),
-        machines=found,
-        buckets=tuple(
-            {
-                "name": one.name,
-                # The container; Azure's blobs are spoken to in their own protocol, not in that of S3.
-                "bucket": one.name,
-                "protocol": "azureblob",
-                "account": one.details["account"],
-                "region": settings.location,
-                "endpoint": one.details["endpoint"],
-                "versioning": one.properties["versioning"],
-                "lock_days": one.properties["lock_days"],
-            }
-            for one in own
-            if one.kind == "bucket"
-        ),
-        dns={"zone": spec.dns.zone, "provider": "azure"} if spec.dns.manage else {},
-        identities=tuple(
-            {
-                "name": identity.name,
-                "kind": "managed_identity",
-                "ref": world[f"identity/{identity.name}"].details["client_id"],
-                "pools": list(identity.pools),
-            }
-            for identity in spec.identities
-            if f"identity/{identity.name}" in world
-        ),
-        keys=tuple({"name": one.name, "ref": one.id} for one in own if one.kind == "key"),
+    return gathered(
+        "azure",
+        spec,
+        world,
+        address=public.details["ip"] if public else private.details["ip"] if private else "",
+        bucket=lambda one: _bucket(one, settings.location),
+        identity=lambda one: {"kind": "managed_identity", "ref": one.details["client_id"]},
         storage_classes=tuple(
-            {"name": name, "provisioner": "disk.csi.azure.com", "parameters": _class(sku, own)}
+            {"name": name, "provisioner": "disk.csi.azure.com", "parameters": _class(sku, world)}
             for name, sku in sorted(STORAGE.items())
         ),
         cloud_controller={
@@ -76,6 +42,17 @@ def outputs(spec: Spec, settings: Settings, world: Mapping[str, Found]) -> Outpu
     )
 
 
-def _class(sku: str, own: list[Found]) -> dict[str, str]:
-    key = next((one.id for one in own if one.kind == "key"), "")
+def _bucket(one: Found, location: str) -> dict[str, Any]:
+    """The container; Azure's blobs are spoken to in their own protocol, not in that of S3."""
+    return {
+        "bucket": one.name,
+        "protocol": "azureblob",
+        "account": one.details["account"],
+        "region": location,
+        "endpoint": one.details["endpoint"],
+    }
+
+
+def _class(sku: str, world: Mapping[str, Found]) -> dict[str, str]:
+    key = next((one.id for _, one in sorted(world.items()) if one.kind == "key"), "")
     return {"skuName": sku, **({"diskEncryptionSetID": key} if key else {})}
