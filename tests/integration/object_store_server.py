@@ -27,6 +27,7 @@ from typing import Any
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import tls
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.edges import read_catalogue
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.filling import Mirror
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.versions import client
 from ansible_collections.caravan.cluster.plugins.module_utils._object_store.plan import Bucket
 from ansible_collections.caravan.cluster.plugins.module_utils._object_store.server import Server
@@ -55,12 +56,6 @@ def program() -> Path:
     with mirror.locked():
         directory, _info = mirror.builder.programs(mirror.recipe("versitygw", VERSION, "amd64"))
     return directory / "versitygw"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ObjectStore:

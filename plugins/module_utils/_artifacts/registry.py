@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from .._backup import loopback
 from . import index
 from .errors import ArtifactError
 
@@ -38,9 +38,7 @@ def blobs(storage: Path, digest: str) -> list[str]:
 def serving(storage: Path) -> Iterator[str]:
     """A registry over `storage` on this machine's loopback, for as long as the block lasts. Yields its address."""
     storage.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{loopback.free_port()}"
     settings = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},

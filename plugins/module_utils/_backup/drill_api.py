@@ -13,7 +13,6 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import commands, drill_bundle
+from . import commands, drill_bundle, loopback
 from .drill_etcd import process, wait
 from .errors import BackupError
 from .etcd import Etcd
@@ -110,7 +109,7 @@ def serving(
     _write(where / "encryption.yml", files[drill_bundle.ENCRYPTION])
     _write(where / "egress.json", json.dumps(_EGRESS).encode())
     _make_certificate(where)
-    port = _free_port()
+    port = loopback.free_port()
     arguments = [
         "kube-apiserver",
         "--bind-address=127.0.0.1",
@@ -173,12 +172,6 @@ def _make_certificate(directory: Path) -> None:
 def _write(path: Path, data: bytes) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(data)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _reason(text: bytes) -> str:

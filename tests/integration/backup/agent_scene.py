@@ -22,10 +22,11 @@ from ansible_collections.caravan.cluster.plugins.module_utils._backup import lis
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.config import stores as stores_of
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.etcd import Etcd, Member
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._identity import crypto
 from ansible_collections.caravan.cluster.plugins.module_utils._identity.leaf import LeafWanted
 from drill_scene import ETCD, programs, put
-from object_store_server import ObjectStore, free_port
+from object_store_server import ObjectStore
 
 PACKAGE = Path(__file__).resolve().parents[3] / "plugins" / "module_utils" / "_backup"
 CLUSTER = "harbour"

@@ -29,12 +29,6 @@ CACHE = REPOSITORY / ".caravan" / "cache" / "build"
 BIN = Path(sys.executable).parent
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Run:
     """One ansible-playbook run on this machine."""

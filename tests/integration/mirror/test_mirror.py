@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import index
-from mirror_site import CACHE, ROLE, Run, Site, file_server, free_port, play, process
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
+from mirror_site import CACHE, ROLE, Run, Site, file_server, play, process
 
 COMPONENTS = [{"name": "pause", "versions": ["3.10.1"]}, {"name": "cni-plugins", "versions": ["1.9.1"]}]
 CONTAINERD = [{"name": "containerd", "versions": ["2.4.2"]}]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from rendering import HA_GROUPS, HA_HOSTS, Host
 
 VIP = {"api_endpoint_vip": "10.0.0.100", "api_endpoint_interface": "eth0"}
@@ -115,11 +116,6 @@ def silent(listener: int) -> Iterator[list[str]]:
     yield addresses
     for each in sockets:
         each.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def verdict(tmp_path: Path, balancer: int, witness_port: int, witnesses: list[str]) -> int:
