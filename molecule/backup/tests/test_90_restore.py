@@ -78,6 +78,14 @@ def test_a_backup_of_another_cluster_is_refused_before_anything_is_touched(befor
     assert restored.nodes.run("north", ["ls", "/etc/caravan"], check=False).code != 0
 
 
+def test_check_mode_verifies_the_backup_and_touches_no_machine(before: Before, restored: Cluster) -> None:
+    run = restore(restored, "--check").succeeded()
+    print(run.tail(60))
+    for host in restored.inventory.hosts("cluster"):
+        assert restored.nodes.run(host, ["ls", "/etc/caravan"], check=False).code != 0
+        assert restored.nodes.run(host, ["ls", "/etc/kubernetes"], check=False).code != 0
+
+
 def test_cut_off_in_the_middle(before: Before, restored: Cluster) -> None:
     """The same command is run again by the test that follows. A rollback is cut off earlier, in a test of its own."""
     run = restore(restored, watch=lambda line: "Start the cluster" in line)
