@@ -97,6 +97,10 @@ class Strategy:
         """
         raise NotImplementedError
 
+    def console(self, machine: str) -> str:
+        """What a machine, by its id, has written on its console so far. Only where CAPABILITIES has `console`."""
+        raise NotImplementedError
+
     def outputs(self, world: Mapping[str, Found]) -> Outputs:
         """Pure: what the cluster is told about its infrastructure, from what is there."""
         raise NotImplementedError

@@ -18,6 +18,7 @@ IDENTITY = "identity"  # machines may use the API without stored credentials
 KEY = "key"  # keys for the encryption of disks
 VOLUME = "volume"  # disks apart from the machine
 PREEMPTIBLE = "preemptible"
+CONSOLE = "console"  # what a machine writes on its console can be read
 
 
 @dataclass(frozen=True)

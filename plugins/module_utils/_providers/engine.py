@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import base, capabilities, outputs, planner
+from . import base, capabilities, host_keys, outputs, planner
 from .base import Strategy
 from .errors import InvalidError, RefusedError, TransientError
 from .executor import Done, Executor
@@ -57,6 +57,12 @@ class Engine:
         """The machines that are there, as JSON has them: one kind's list, and no plan."""
         found = base.observe({"machine": self.handlers["machine"]}, self.reading)
         return [asdict(machine) for machine in outputs.machines(planner.unique(found)[0])]
+
+    def host_keys(self, known: host_keys.Keys) -> host_keys.Recorded:
+        """The SSH host keys of the machines that are there: `known` ones, and those of new ones from their consoles."""
+        if capabilities.CONSOLE not in self.strategy.CAPABILITIES:
+            raise host_keys.missing(self.strategy.NAME)
+        return host_keys.recorded(known, self.machines(), self.strategy.console, self.patience)
 
     def plan(self, present: bool = True, options: Options = NO_OPTIONS) -> Plan:
         """What would have to be done. Read-only; raise InvalidError for what could not be done to its end."""

@@ -98,6 +98,7 @@ def test_the_documented_policy_is_what_is_used(aws: AwsBackend, monkeypatch: pyt
     aws.s3.put_object(Bucket=name, Key="a", Body=b"a")
     description["pools"][1].update(cpu=8, data_disks=[{"name": "data", "size_gib": 200}])
     bring(aws, description)
+    consoles(aws, description)
     bring(aws, description, present=False)
     documented = {action for statement in json.loads(POLICY.read_text())["Statement"] for action in statement["Action"]}
     assert used - documented == set(), "used, and not in the policy"
@@ -109,3 +110,9 @@ def bring(aws: AwsBackend, description: dict[str, Any], present: bool = True) ->
     engine.validate()
     data = frozenset(one.key for one in engine.observe() if engine.handlers[one.kind].kind.keeps_data)
     engine.apply(engine.plan(present, Options(delete_data=data if not present else frozenset())))
+
+
+def consoles(aws: AwsBackend, description: dict[str, Any]) -> None:
+    """Where host keys are read. The stand-in has the same text for all machines, and no keys in it."""
+    strategy = aws.strategy(description)
+    assert all(strategy.console(machine["id"]) for machine in Engine(strategy).machines())

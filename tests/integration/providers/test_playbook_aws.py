@@ -20,6 +20,7 @@ SETTINGS = """\
 infrastructure_native: {aws: {image_owners: [self]}}
 infrastructure_access: {authorized_keys: [ssh-ed25519 AAAA test]}
 infrastructure_dns: {zone: example.org}
+infrastructure_known_hosts: ""
 """
 
 

@@ -36,6 +36,7 @@ def inventory(azure: AzureBackend, tmp_path_factory: pytest.TempPathFactory) -> 
         "infrastructure_settings": azure.settings(resource_group=""),
         "infrastructure_access": {"authorized_keys": ["ssh-ed25519 AAAA test"]},
         "infrastructure_dns": {"zone": ZONE},
+        "infrastructure_known_hosts": "",
     }
     (place / "group_vars" / "all" / "z_test.yml").write_text(yaml.safe_dump(own))
     return place

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ProviderError, TransientError
 from ..model import Change, Found, Kind, Properties, Resource
-from .api import tag_specification
+from .api import Api, tag_specification
 from .ec2 import Ec2Handler
 
 # What EC2 has no field for is kept in tags. Their values hold letters, digits and a few signs only.
@@ -161,3 +161,14 @@ class Machine(Ec2Handler):
 
     def delete(self, found: Found) -> None:
         self.ec2("terminate_instances", found, gone=True, InstanceIds=[found.id])
+
+
+def console(api: Api, machine: str) -> str:
+    """The text of the console now. Types that are not built on Nitro have only that of some minutes after the start."""
+    try:
+        answer = api.call("ec2", "get_console_output", about=machine, InstanceId=machine, Latest=True)
+    except ProviderError as error:
+        if "UnsupportedOperation" not in str(error):
+            raise
+        answer = api.call("ec2", "get_console_output", about=machine, InstanceId=machine)
+    return str(answer.get("Output") or "")

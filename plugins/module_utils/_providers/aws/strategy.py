@@ -21,7 +21,7 @@ from .balancer import Balancer, Listener, Target, TargetGroup
 from .desired import Desired
 from .firewall import SecurityGroup
 from .identity import Identity
-from .machines import Machine
+from .machines import Machine, console
 from .names import Record
 from .network import ElasticIp, InternetGateway, NatGateway, RouteTable, Subnet, Vpc
 from .outputs import outputs
@@ -60,6 +60,7 @@ class Aws(Strategy):
             capabilities.KEY,
             capabilities.VOLUME,
             capabilities.PREEMPTIBLE,
+            capabilities.CONSOLE,
         }
     )
 
@@ -121,6 +122,9 @@ class Aws(Strategy):
 
     def preflight(self, plan: Plan) -> list[Problem]:
         return Preflight(self.api, self.spec, plan).problems()
+
+    def console(self, machine: str) -> str:
+        return console(self.api, machine)
 
     def outputs(self, world: Mapping[str, Found]) -> Outputs:
         return outputs(self.spec, self.aws.region, world)

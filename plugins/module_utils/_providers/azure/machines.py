@@ -132,6 +132,8 @@ class Machine(ArmHandler):
                     "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": keys}},
                 },
                 "networkProfile": {"networkInterfaces": [interface]},
+                # What it writes on its console is kept, where its host keys are read.
+                "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
                 **spot,
             },
         }

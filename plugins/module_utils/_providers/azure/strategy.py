@@ -20,6 +20,7 @@ from . import checks
 from .access import Grant, Identity
 from .api import Api
 from .arm import Place
+from .console import console
 from .desired import Desired
 from .dns import Record, Zone
 from .keys import Key, Vault
@@ -55,6 +56,7 @@ class Azure(Strategy):
             capabilities.KEY,
             capabilities.VOLUME,
             capabilities.PREEMPTIBLE,
+            capabilities.CONSOLE,
         }
     )
 
@@ -123,6 +125,9 @@ class Azure(Strategy):
 
     def preflight(self, plan: Plan) -> list[Problem]:
         return Preflight(self.place, self.spec.network.cidr, self.handlers(), plan).problems()
+
+    def console(self, machine: str) -> str:
+        return console(self.place, machine)
 
     def outputs(self, world: Mapping[str, Found]) -> Outputs:
         return outputs(self.spec, self.azure, world)

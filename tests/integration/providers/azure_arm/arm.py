@@ -29,13 +29,15 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from . import models
-from .behaviour import Behaviour, Refused, Resources, stable
+from .behaviour import Behaviour, Refused, Resources, at, stable
 from .catalogue import TYPES, VERSIONS, Region
 from .paths import Path, parse
 
 SUBSCRIPTION = "11111111-2222-4333-8444-555555555555"
 TENANT = "99999999-2222-4333-8444-555555555555"
 CLIENT = "caravan-tests"
+# Where the logs of consoles are, as blobs are elsewhere.
+CONSOLES = "/consoles"
 
 
 class Arm:
@@ -44,6 +46,7 @@ class Arm:
     def __init__(self, secret: str) -> None:
         self.secret = secret
         self.lock = threading.RLock()
+        self.consoles: Callable[[str], str] = lambda machine: ""  # by the machine's key: what it has written
         self.resources: Resources = {}
         self.reset()
 
@@ -82,6 +85,8 @@ class Arm:
     def answer(self, request: Request) -> Response:
         if request.path.startswith(f"/{TENANT}/"):
             return self.token(request)
+        if request.path.startswith(f"{CONSOLES}/"):
+            return self.console(request)
         if request.headers.get("Authorization") != f"Bearer {self.bearer}":
             raise Refused(401, "AuthenticationFailed", "Authentication failed. No valid token.")
         if request.path.startswith("/operations/"):
@@ -120,6 +125,13 @@ class Arm:
             error = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
             return self.reply(error, 401)
         return self.reply({"token_type": "Bearer", "expires_in": 3600, "access_token": self.bearer})
+
+    def console(self, request: Request) -> Response:
+        """A machine's log, for whoever has its whole address."""
+        machine = request.path.removeprefix(CONSOLES)
+        if request.args.get("sig") != stable(self.secret, machine):
+            raise Refused(403, "AuthenticationFailed", "Signature did not match.")
+        return Response(self.consoles(machine.lower()), content_type="text/plain")
 
     def check_version(self, path: Path, version: str | None) -> None:
         # A provider by itself, or all resources of a group, are asked of the resource manager.
@@ -247,6 +259,12 @@ class Arm:
             self.behaviour.attach_detach(machine, body)
             headers = self.started(request)
             return self.reply(machine["properties"]["storageProfile"], 202, headers)
+        if action == "retrieveBootDiagnosticsData":
+            own = self.seen(parse(target))["properties"]
+            if not at(own, "diagnosticsProfile.bootDiagnostics.enabled"):
+                raise Refused(409, "OperationNotAllowed", "boot diagnostics are not enabled")
+            where = f"{request.host_url.rstrip('/')}{CONSOLES}{target}?sig={stable(self.secret, target)}"
+            return self.reply({"serialConsoleLogBlobUri": where})
         if action in ("start", "deallocate"):
             state = {"start": "running", "deallocate": "deallocated"}[action]
             view = self.seen(parse(target))["properties"]["instanceView"]

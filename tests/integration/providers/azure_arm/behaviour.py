@@ -8,6 +8,7 @@ Written after Azure's documented behaviour; what no test needs is left out.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import uuid
@@ -56,6 +57,7 @@ class Behaviour:
         self.region = region
         self.principals = principals  # those that role assignments may name already
         self._addresses = 3
+        self.first_boots: dict[str, str] = {}  # machines' customData, by key: only the machines see them
         self.deleted_vaults: dict[str, Resources] = {}  # by name: what comes back with it
 
     # -- before a PUT ----------------------------------------------------------------------------------------
@@ -207,6 +209,21 @@ class Behaviour:
         self._addresses += 1
         return f"{prefix}.{self._addresses // 250}.{self._addresses % 250 + 4}"
 
+    def inside(self, subnet: str) -> str:
+        """The lowest free address of a subnet. The first four and the last are Azure's own."""
+        prefix = ipaddress.ip_network(self.resources[subnet.lower()]["properties"]["addressPrefix"])
+        taken = {
+            at(part, "properties.privateIPAddress")
+            for resource in self.resources.values()
+            for name in ("ipConfigurations", "frontendIPConfigurations")
+            for part in (resource.get("properties") or {}).get(name) or ()
+        }
+        offered = (str(prefix[number]) for number in range(4, prefix.num_addresses - 1))
+        free = next((address for address in offered if address not in taken), None)
+        if free is None:
+            raise Refused(400, "SubnetIsFull", f"{subnet} has no address left")
+        return free
+
     def _complete_subnets(self, key: str, resource: dict[str, Any], own: dict[str, Any]) -> None:
         network = self.resources[key.rsplit("/", 2)[0]]
         others = [one for one in network["properties"]["subnets"] if one["name"] != resource["name"]]
@@ -218,17 +235,19 @@ class Behaviour:
 
     def _complete_networkinterfaces(self, key: str, resource: dict[str, Any], own: dict[str, Any]) -> None:
         for part in own["ipConfigurations"]:
-            part["properties"].setdefault("privateIPAddress", self.next_address("10.200"))
+            part["properties"].setdefault("privateIPAddress", self.inside(part["properties"]["subnet"]["id"]))
             part["properties"].setdefault("primary", True)
 
     def _complete_loadbalancers(self, key: str, resource: dict[str, Any], own: dict[str, Any]) -> None:
         for part in own["frontendIPConfigurations"]:
             if "subnet" in part["properties"]:
-                part["properties"].setdefault("privateIPAddress", self.next_address("10.200"))
+                part["properties"].setdefault("privateIPAddress", self.inside(part["properties"]["subnet"]["id"]))
 
     def _complete_virtualmachines(self, key: str, resource: dict[str, Any], own: dict[str, Any]) -> None:
         own.setdefault("vmId", stable(key))
-        own.get("osProfile", {}).pop("customData", None)  # written, never read
+        first_boot = own.get("osProfile", {}).pop("customData", None)  # written, never read
+        if first_boot:
+            self.first_boots[key] = first_boot
         states = [{"code": "ProvisioningState/succeeded"}, {"code": "PowerState/running"}]
         own.setdefault("instanceView", {"statuses": states})
         for nic in own["networkProfile"]["networkInterfaces"]:
