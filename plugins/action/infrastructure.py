@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..plugin_utils import port_table
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "provider": {"type": "str", "choices": sorted(registry.STRATEGIES), "required": True},
     "settings": {"type": "dict", "default": {}},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
     "description": {"type": "dict", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "revert_drift": {"type": "bool", "default": False},
@@ -55,12 +57,16 @@ class ActionModule(ActionBase):
         if "ports" not in description:
             description["ports"] = port_table.ports(self._loader, self._templar, variables)
         provider, present = arguments["provider"], arguments["state"] == "present"
-        strategy = registry.strategy(provider)(spec_read.read(description), arguments["settings"])
+        settings = registry.with_secrets(arguments["settings"], arguments["secrets"])
+        strategy = registry.strategy(provider)(spec_read.read(description), settings)
         display = Display()
         engine = Engine(strategy, progress=lambda line: display.display(f"  {line}"))
         engine.validate()
         plan = engine.plan(present, Options(arguments["revert_drift"], frozenset(arguments["delete_data"])))
         lines = text.lines(plan)
+        decisions = [asdict(decision) for decision in engine.decisions()]
+        for decision in decisions:
+            display.display("  {about}: {chosen} ({because})".format(**decision))
         infra_id = engine.spec.infra_id
         if arguments["approved_plan"]:
             saved.check(_read(arguments["approved_plan"]), plan, provider, infra_id)
@@ -70,6 +76,7 @@ class ActionModule(ActionBase):
             "changed": bool(plan),
             "plan": lines,
             "drift": [{"key": drift.key, "field": drift.change.field} for drift in plan.drift],
+            "decisions": decisions,
             "fingerprint": plan.fingerprint,
             "diff": {"prepared": "".join(f"{line}\n" for line in lines)},
         }

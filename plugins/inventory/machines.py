@@ -99,7 +99,8 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
 
         try:
             spec = spec_read.read(value("__infrastructure_description"))
-            strategy = registry.strategy(value("infrastructure_provider"))(spec, value("infrastructure_settings"))
+            settings = registry.with_secrets(value("infrastructure_settings"), value("infrastructure_secrets"))
+            strategy = registry.strategy(value("infrastructure_provider"))(spec, settings)
             machines = Engine(strategy).machines()
         except (ProviderError, KeyError) as error:
             raise AnsibleParserError(f"{path}: {error}") from error

@@ -25,12 +25,18 @@ options:
   provider:
     description: The provider.
     type: str
-    choices: [aws, azure]
+    choices: [aws, azure, baremetal]
     required: true
   settings:
     description: >-
       The provider's own settings, such as its region. The guide of each provider lists them. Credentials are none of
       them: they come from where the provider's own tools look for them.
+    type: dict
+    default: {}
+  secrets:
+    description: >-
+      Secrets of a provider whose tools look for them nowhere, such as the passwords of management controllers. The guide of
+      each provider lists them. Keep them in Ansible Vault.
     type: dict
     default: {}
   description:
@@ -126,6 +132,24 @@ drift:
       description: Its property.
       type: str
       sample: ingress
+decisions:
+  description: What the description leaves to the provider, or the provider lacks, and what is done about it.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    about:
+      description: The part of the description.
+      type: str
+      sample: endpoint.mode
+    chosen:
+      description: What is done.
+      type: str
+      sample: vip
+    because:
+      description: Why.
+      type: str
+      sample: baremetal has no load balancer
 fingerprint:
   description: Changes whenever the infrastructure or its description does.
   returned: always

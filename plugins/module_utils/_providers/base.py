@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from .errors import Problem
@@ -50,12 +51,14 @@ class Handler:
 class Strategy:
     """One provider. The constructor checks nothing and calls nothing; SDKs are imported inside of functions.
 
-    NAME: as in O(provider). PACKAGES: what `pip install` needs. CAPABILITIES: names of capabilities.py.
+    NAME: as in O(provider). PACKAGES: what `pip install` needs. CAPABILITIES: names of capabilities.py. FALLBACKS: by
+    name, what stands in for one that is missing, as it is told to the user.
     """
 
     NAME: ClassVar[str]
     PACKAGES: ClassVar[tuple[str, ...]] = ()
     CAPABILITIES: ClassVar[frozenset[str]] = frozenset()
+    FALLBACKS: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, spec: Spec, settings: Mapping[str, Any]) -> None:
         self.spec = spec

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .errors import Problem
 from .spec import Spec
@@ -19,6 +21,8 @@ KEY = "key"  # keys for the encryption of disks
 VOLUME = "volume"  # disks apart from the machine
 PREEMPTIBLE = "preemptible"
 CONSOLE = "console"  # what a machine writes on its console can be read
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,9 @@ def endpoint_mode(spec: Spec, capabilities: frozenset[str], provider: str) -> De
     return Decision("endpoint.mode", "vip", f"{provider} has no load balancer")
 
 
-def problems(spec: Spec, capabilities: frozenset[str], provider: str) -> list[Problem]:
-    """What is asked for and cannot be had, each with what to do in its place."""
-    asked = [
+def _asked(spec: Spec) -> list[tuple[str, bool, str, str]]:
+    """What a description may ask for: (capability, whether it does, where, what it can be changed to)."""
+    return [
         (BALANCER, spec.endpoint.mode == "balancer", "endpoint.mode", "vip or auto"),
         (DNS, spec.dns.manage, "dns.manage", "false, and the records in a zone of yours"),
         (BUCKET, bool(spec.buckets), "buckets", "none, and machines with the role object_store"),
@@ -51,8 +55,25 @@ def problems(spec: Spec, capabilities: frozenset[str], provider: str) -> list[Pr
         (VOLUME, any(pool.data_disks for pool in spec.pools), "pools[].data_disks", "none"),
         (PREEMPTIBLE, any(pool.preemptible for pool in spec.pools), "pools[].preemptible", "false"),
     ]
+
+
+def problems(
+    spec: Spec, capabilities: frozenset[str], provider: str, fallbacks: Mapping[str, str] = NOTHING
+) -> list[Problem]:
+    """What is asked for and cannot be had, and nothing stands in for, each with what to do in its place."""
     return [
         Problem("description", f"{name} needs {capability}, which {provider} lacks", wanted, f"infrastructure_{name}")
-        for capability, wants, name, wanted in asked
-        if wants and capability not in capabilities
+        for capability, wants, name, wanted in _asked(spec)
+        if wants and capability not in capabilities and capability not in fallbacks
+    ]
+
+
+def decisions(
+    spec: Spec, capabilities: frozenset[str], provider: str, fallbacks: Mapping[str, str] = NOTHING
+) -> list[Decision]:
+    """All that the provider does in another way than the description's words suggest."""
+    return [endpoint_mode(spec, capabilities, provider)] + [
+        Decision(name, fallbacks[capability], f"{provider} has no {capability}")
+        for capability, wants, name, _wanted in _asked(spec)
+        if wants and capability not in capabilities and capability in fallbacks
     ]

@@ -42,11 +42,16 @@ class Engine:
         strategy = self.strategy
         problems = [
             *strategy.check_settings(strategy.settings),
-            *capabilities.problems(self.spec, strategy.CAPABILITIES, strategy.NAME),
+            *capabilities.problems(self.spec, strategy.CAPABILITIES, strategy.NAME, strategy.FALLBACKS),
             *strategy.validate(),
         ]
         if problems:
             raise InvalidError(problems)
+
+    def decisions(self) -> list[capabilities.Decision]:
+        """What the description leaves open, or the provider lacks, and what is done about it."""
+        strategy = self.strategy
+        return capabilities.decisions(self.spec, strategy.CAPABILITIES, strategy.NAME, strategy.FALLBACKS)
 
     def observe(self) -> list[Found]:
         found = base.observe(self.handlers, self.reading)

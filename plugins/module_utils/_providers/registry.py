@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from .base import Strategy
 from .errors import ProviderError
@@ -14,6 +16,7 @@ from .errors import ProviderError
 STRATEGIES = {
     "aws": ("aws.strategy", "Aws"),
     "azure": ("azure.strategy", "Azure"),
+    "baremetal": ("baremetal.strategy", "Baremetal"),
 }
 
 
@@ -25,3 +28,8 @@ def strategy(provider: str) -> type[Strategy]:
         raise ProviderError(f"the strategy for {provider} cannot be loaded: {error}") from error
     loaded: type[Strategy] = getattr(found, name)
     return loaded
+
+
+def with_secrets(settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as a strategy gets them. Where there are no secrets, none are said to be."""
+    return {**settings, "secrets": secrets} if secrets else dict(settings)

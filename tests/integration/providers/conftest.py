@@ -20,6 +20,7 @@ from backend import Backend
 BACKENDS = {
     "aws": ("aws_backend", "AwsBackend"),
     "azure": ("azure_backend", "AzureBackend"),
+    "baremetal": ("baremetal_backend", "BaremetalBackend"),
 }
 
 
