@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,17 @@ class Api:
 
 @contextlib.contextmanager
 def serving(
-    etcd: Etcd, files: Mapping[str, bytes], service_cidr: str, directory: Path, timeout: float
+    etcd: Etcd,
+    files: Mapping[str, bytes],
+    service_cidr: str,
+    directory: Path,
+    timeout: float,
+    more: Sequence[str] = (),
 ) -> Iterator[Api]:
-    """Run an API server until the block ends. `files`: the identity bundle's, by path; they lie in `directory` then."""
+    """Run an API server until the block ends. `files`: the identity bundle's, by path; they lie in `directory` then.
+
+    `more`: further arguments of the server.
+    """
     token = secrets.token_urlsafe(32)
     where = directory / "api"
     where.mkdir(mode=0o700)
@@ -131,6 +139,7 @@ def serving(
         f"--service-account-key-file={where}/sa.key",
         f"--service-cluster-ip-range={service_cidr}",
         "--profiling=false",
+        *more,
     ]
     api = Api(port, where / "server.crt", token)
     with process(arguments, directory / "api.log") as running:
