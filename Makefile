@@ -75,5 +75,5 @@ test-integration: setup ## Against real servers on this machine
 test-molecule: setup ## Against real clusters on this machine
 	@scripts/test molecule
 
-test-backup: setup ## Backups, drills, keys and restores on a real cluster; three quarters of an hour, not in `make test`
+test-backup: setup ## All of backups: also keys, certificates, lost quorum, rollbacks; `make test` has drills and a restore
 	@scripts/test backup

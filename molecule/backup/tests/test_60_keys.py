@@ -24,7 +24,7 @@ from cluster_tests.api import Answer, Api
 from cluster_tests.cluster import Cluster
 from cluster_tests.prober import Prober, Record
 
-pytestmark = pytest.mark.journal("etcd", "kubelet")
+pytestmark = [pytest.mark.long, pytest.mark.journal("etcd", "kubelet")]
 
 NAMESPACE = "caravan-keys"
 SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"

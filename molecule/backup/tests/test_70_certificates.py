@@ -22,7 +22,7 @@ from cluster_tests.prober import Prober
 from cluster_tests.waiting import wait_until
 from cryptography import x509
 
-pytestmark = pytest.mark.journal("etcd", "kubelet", "caravan-csr-approver", "caravan-certificates")
+pytestmark = [pytest.mark.long, pytest.mark.journal("etcd", "kubelet", "caravan-csr-approver", "caravan-certificates")]
 
 # Until the certificates of a cluster that is switched off meanwhile have ended.
 SECONDS = 20

@@ -22,7 +22,7 @@ from cluster_tests.cluster import Cluster
 from cluster_tests.prober import Prober, config_map_writer
 from cluster_tests.waiting import wait_until
 
-pytestmark = pytest.mark.journal("etcd", "kubelet", "caravan-csr-approver")
+pytestmark = [pytest.mark.long, pytest.mark.journal("etcd", "kubelet", "caravan-csr-approver")]
 
 # Seconds without an acknowledged write.
 OUTAGE = 5.0

@@ -13,7 +13,7 @@ from cluster_tests.cluster import Cluster
 from cluster_tests.prober import Prober
 from cluster_tests.waiting import wait_until
 
-pytestmark = pytest.mark.journal("etcd", "kubelet")
+pytestmark = [pytest.mark.long, pytest.mark.journal("etcd", "kubelet")]
 
 SURVIVOR, GONE = "cp2", ("cp1", "cp3")
 # As a disk leaves it that lies: all is there, and none of it can be read.

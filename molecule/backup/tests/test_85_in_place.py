@@ -21,7 +21,7 @@ from cluster_tests.cluster import Cluster
 from cluster_tests.playbooks import PlaybookRun
 from cluster_tests.waiting import wait_until
 
-pytestmark = pytest.mark.journal("etcd", "kubelet")
+pytestmark = [pytest.mark.long, pytest.mark.journal("etcd", "kubelet")]
 
 # Revisions of restored data are this much higher, so that nobody sees the same one twice.
 BUMP = 1_000_000_000

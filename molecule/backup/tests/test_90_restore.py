@@ -111,7 +111,7 @@ def test_every_write_acknowledged_before_the_backup_is_there(before: Before, res
 
 
 def test_secrets_are_readable(before: Before, restored: Cluster) -> None:
-    """Under the keys of the backup, which are not the newest that were made: the cluster was rolled back before."""
+    """Under the keys of the backup. After all the other tests these are not the newest: it was rolled back."""
     assert values(restored.api()) == wanted_values()
 
 
