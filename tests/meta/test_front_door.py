@@ -79,7 +79,7 @@ def test_an_unknown_tier_is_refused() -> None:
 
 
 def test_down_leaves_machines_of_ones_own_alone() -> None:
-    refused = run("scripts/down", "inventories/baremetal")
+    refused = run("scripts/down", "inventories/plain")
     assert refused.returncode == 2
     assert "machines of your own" in refused.stderr
 
@@ -121,3 +121,11 @@ def test_local_inventories_get_along_with_one_another() -> None:
 def test_local_inventories_share_their_settings(name: str) -> None:
     link = REPOSITORY / "inventories" / name / "group_vars"
     assert link.resolve() == REPOSITORY / "inventories" / "_local" / "group_vars"
+
+
+@pytest.mark.parametrize("file", ["machines.yml", "group_vars/all/cluster.yml", "group_vars/all/infrastructure.yml"])
+def test_inventories_of_providers_describe_the_same(file: str) -> None:
+    """What is a provider's own is in provider.yml, and in how its images let one in."""
+    found = sorted(path.parent for path in (REPOSITORY / "inventories").glob("*/machines.yml"))
+    assert len(found) >= 3
+    assert len({(inventory / file).read_text() for inventory in found}) == 1

@@ -22,11 +22,12 @@ from traffic import Answer, Dialect, Environ, Request, Traffic
 
 ZONE = "example.org"
 VIP = "10.0.0.100"
-# {name: (CPUs, GiB, GiB of its second disk)}: enough for two clusters with a worker more each, and one large server.
+# {name: (CPUs, GiB, GiB of its second disk)}: enough for two clusters with a worker more each, and large ones.
 SERVERS = {
     **{f"small-{number}": (2, 4, 0) for number in range(1, 4)},
     **{f"middle-{number}": (2, 8, 200) for number in range(1, 6)},
     "large-1": (8, 32, 400),
+    "large-2": (8, 32, 400),
 }
 
 

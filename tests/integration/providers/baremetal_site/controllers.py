@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import logging
 import secrets
 import ssl
@@ -54,7 +55,9 @@ class Controllers:
         # The fewest rounds: each request has its password hashed.
         users.write_text(f"{USER}:{bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode()}\n")
         fakedriver.FakeDriver = Driver
-        emulator.app.configure(
+        # Its application is the module's, and holds on to the first directory it was given.
+        self.app = importlib.reload(emulator).app
+        self.app.configure(
             extra_config={
                 "SUSHY_EMULATOR_FAKE_DRIVER": True,
                 "SUSHY_EMULATOR_FAKE_SYSTEMS": [
@@ -65,10 +68,10 @@ class Controllers:
                 "SUSHY_EMULATOR_AUTH_FILE": str(users),
             }
         )
-        self.driver = emulator.app.systems
+        self.driver = self.app.systems
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self._certificates())
-        application = traffic.around(emulator.app)
+        application = traffic.around(self.app)
         self.server = make_server(
             "127.0.0.1", free_port(), application, True, request_handler=Quiet, ssl_context=context
         )
@@ -94,6 +97,10 @@ class Controllers:
 
     def boots_from(self, server: str) -> str:
         return str(self.driver.get_boot_device(self.ids[server]))
+
+    def image_of(self, server: str) -> str:
+        """The URL of what is in its virtual drive."""
+        return str(self.app.vmedia.get_device_image_info(self.ids[server], "Cd").image_url or "")
 
     def set_power(self, server: str, on: bool) -> None:
         """By somebody who stands before it."""

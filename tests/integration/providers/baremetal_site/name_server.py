@@ -35,6 +35,8 @@ from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback i
 from traffic import Traffic
 
 KEY = "caravan"
+# What a user is told to write, for the zone and the key of the tests.
+DOCUMENTED = Path(__file__).resolve().parents[4] / "docs" / "providers-baremetal-named.conf"
 CONFIGURATION = """\
 options {{
   directory "{directory}";
@@ -48,13 +50,7 @@ options {{
   notify no;
 }};
 controls {{ }};
-key "{key}" {{ algorithm hmac-sha256; secret "{secret}"; }};
-zone "{zone}" {{
-  type primary;
-  file "zone";
-  allow-transfer {{ key "{key}"; }};
-  update-policy {{ grant {key} zonesub A AAAA TXT; }};
-}};
+include "caravan.conf";
 """
 CONTENT = """\
 $TTL 60
@@ -85,10 +81,14 @@ class NameServer:
         (self.directory / "zone").write_text(CONTENT.format(zone=self.zone))
         configuration = self.directory / "named.conf"
         configuration.touch(mode=0o600)
-        configuration.write_text(
-            CONFIGURATION.format(
-                directory=self.directory, port=self.behind, key=KEY, secret=self.secret, zone=self.zone
-            )
+        configuration.write_text(CONFIGURATION.format(directory=self.directory, port=self.behind))
+        granted = self.directory / "caravan.conf"
+        granted.touch(mode=0o600)
+        granted.write_text(
+            DOCUMENTED.read_text()
+            .replace("CHANGE-ME", self.secret)
+            .replace("prod.example.org.zone", "zone")
+            .replace("prod.example.org", self.zone)
         )
         program = shutil.which("named", path="/usr/sbin:/usr/local/sbin:/usr/bin")
         if program is None:
