@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import logging
 import os
 import threading
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+# moto reads its images when it is imported, and lists its own hundreds of them for a second at every start.
+os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("aws_images.json"))
+
 import boto3
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._providers import spec_read
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.api import Api
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.settings import Settings
@@ -22,11 +27,13 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.str
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.base import Strategy
 from backend import Drifted, portable
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from serving import Lasting
 from traffic import Answer, Dialect, Environ, Request, Traffic
 from werkzeug.serving import make_server
 
 REGION = "eu-central-1"
 READING = ("Describe", "Get", "List", "Head")
+LISTING = ("Describe", "List", "GetResources")
 ZONE = "example.org"
 
 
@@ -34,14 +41,17 @@ def request(environ: Environ, body: bytes) -> Request:
     """The operation, from where each of AWS's protocols has it: a form's Action, a header, or the method."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
-        return Request(target, not target.rpartition(".")[2].startswith(READING))
+        name = target.rpartition(".")[2]
+        return Request(target, not name.startswith(READING), name.startswith(LISTING))
     if b"Action=" in body:
         name = parse_qs(body.decode())["Action"][0]
     else:
         path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
         name = f"{environ['REQUEST_METHOD'].title()} {path}" + (f"?{query}" if query else "")
-        return Request(name, environ["REQUEST_METHOD"] not in ("GET", "HEAD"))
-    return Request(name, not name.startswith(READING))
+        # S3's list of buckets, Route 53's of records, and the one of all that has certain tags.
+        listing = path == "/" or path.endswith("/rrset") or path.endswith("/get-resources")
+        return Request(name, environ["REQUEST_METHOD"] not in ("GET", "HEAD"), listing)
+    return Request(name, not name.startswith(READING), name.startswith(LISTING))
 
 
 def error(request: Request, status: str, code: str) -> Answer:
@@ -60,12 +70,23 @@ DIALECT = Dialect(
 )
 
 
+class Moto(DomainDispatcherApplication):
+    """Which of moto's services a request is for. moto lists its own directory to find it out, at every request."""
+
+    @functools.cache  # noqa: B019  there is one of it
+    def get_backend_for_host(self, host: str | None) -> Any:
+        return super().get_backend_for_host(host)
+
+
+class Handler(Lasting, MotoRequestHandler):
+    """moto keeps the names of headers as they were sent."""
+
+
 class AwsBackend:
     def __init__(self) -> None:
-        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         self.traffic = Traffic(DIALECT)
-        application = self.traffic.around(DomainDispatcherApplication(create_backend_app))
-        self.server = make_server("127.0.0.1", 0, application, True, request_handler=MotoRequestHandler)
+        application = self.traffic.around(Moto(create_backend_app))
+        self.server = make_server("127.0.0.1", free_port(), application, True, request_handler=Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -89,10 +110,6 @@ class AwsBackend:
     def reset(self) -> None:
         self.traffic.calm()
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"))
-        base = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-        source = self.ec2.run_instances(ImageId=base, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-        self.image = self.ec2.create_image(InstanceId=source, Name="debian-12-amd64-20260801")["ImageId"]
-        self.ec2.terminate_instances(InstanceIds=[source])
         self.zone = self.dns.create_hosted_zone(Name=ZONE, CallerReference="test")["HostedZone"]["Id"]
         self.traffic.clear()
 
@@ -103,8 +120,7 @@ class AwsBackend:
             os.environ.pop(name, None)
 
     def description(self, name: str = "demo", **changes: Any) -> dict[str, Any]:
-        native = {"native": {"aws": {"image_owners": ["self"]}}}
-        return portable(ZONE, name, grants=["bucket.write", "key.use", "volume.attach"], **{**native, **changes})
+        return portable(ZONE, name, grants=["bucket.write", "key.use", "volume.attach"], **changes)
 
     def strategy(self, description: dict[str, Any]) -> Strategy:
         strategy = Aws(spec_read.read(description), {"region": REGION})

@@ -19,12 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import tls
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._providers import spec_read
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.azure.api import Api
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.azure.settings import Settings
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.azure.strategy import Azure
 from azure_arm.arm import CLIENT, SUBSCRIPTION, TENANT, Arm
+from azure_arm.paths import parse
 from backend import Drifted, portable
+from serving import Lasting
 from traffic import Answer, Dialect, Environ, Request, Traffic
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 
 LOCATION = "westeurope"
 ZONE = "example.org"
@@ -36,7 +41,8 @@ def request(environ: Environ, body: bytes) -> Request:
     method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     # Tokens change nothing, and neither do questions that are asked by POST.
     asking = path.startswith(f"/{TENANT}/") or path.lower().endswith("/checknameavailability")
-    return Request(f"{method} {path}", method not in ("GET", "HEAD") and not asking)
+    listing = method == "GET" and "/resourcegroups" in path.lower() and parse(path).is_list
+    return Request(f"{method} {path}", method not in ("GET", "HEAD") and not asking, listing)
 
 
 def error(status: str, code: str) -> Answer:
@@ -52,13 +58,6 @@ DIALECT = Dialect(
 )
 
 
-class Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        pass
-
-
 class AzureBackend:
     def __init__(self) -> None:
         logging.getLogger("azure").setLevel(logging.CRITICAL)
@@ -68,7 +67,9 @@ class AzureBackend:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self._certificates())
         application = self.traffic.around(self.arm)
-        self.server = make_server("127.0.0.1", 0, application, True, request_handler=Quiet, ssl_context=context)
+        self.server = make_server(
+            "127.0.0.1", free_port(), application, True, request_handler=Lasting, ssl_context=context
+        )
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
         self.url = f"https://localhost:{self.server.server_port}"
@@ -79,6 +80,7 @@ class AzureBackend:
             "AZURE_CLIENT_SECRET": self.arm.secret,
         }
         os.environ.update(self.environment)
+        self.api = Api(Settings.read(self.settings(), []))
         self.reset()
 
     def _certificates(self) -> tuple[Path, Path]:
@@ -129,7 +131,11 @@ class AzureBackend:
         }
 
     def strategy(self, description: dict[str, Any], **settings: Any) -> Azure:
-        return Azure(spec_read.read(description), self.settings(**settings))
+        strategy = Azure(spec_read.read(description), self.settings(**settings))
+        if not settings:
+            # Clients take a tenth of a second and a handshake each, and a test has many strategies: they share theirs.
+            strategy.api.client = self.api.client  # type: ignore[method-assign]
+        return strategy
 
     def everything(self) -> frozenset[str]:
         with self.arm.lock:

@@ -18,10 +18,11 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 @dataclass(frozen=True)
 class Request:
-    """name: the operation in the API's words; mutating: whether it may change something."""
+    """name: the operation in the API's words; mutating: whether it may change something; listing: whether it lists."""
 
     name: str
     mutating: bool
+    listing: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Answer:
     status: str
     body: bytes
     content_type: str = "text/xml"
+
+
+@dataclass
+class Recorded:
+    """What a list was answered last. It is told again `left` times once something has changed."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    changes: int
+    left: int
 
 
 @dataclass
@@ -63,8 +75,9 @@ class Traffic:
     def calm(self) -> None:
         with self._lock:
             self._left: int | None = None
-            self._throttle_every = self._conflicts = 0
-            self._count = 0
+            self._throttle_every = self._conflicts = self._lag = 0
+            self._count = self._changes = self.stale = 0
+            self._lists: dict[Any, Recorded] = {}
 
     def crash_after(self, count: int) -> None:
         """The next `count` mutating requests are carried out. The last answer is lost, and all that follows."""
@@ -81,6 +94,13 @@ class Traffic:
         with self._lock:
             self._conflicts = count
 
+    def lag(self, count: int) -> None:
+        """After a change, every list is told as it was before, so many times: without what was made, and with what was
+        deleted. `stale` counts such answers.
+        """
+        with self._lock:
+            self._lag = count
+
     def around(self, application: Application) -> Application:
         def wrapped(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -91,6 +111,8 @@ class Traffic:
                 return self._answer(fault, start_response)
             with self._lock:
                 self.requests.append(request)
+            if not fault and request.listing:
+                return self._listed(application, (request, environ.get("QUERY_STRING"), body), environ, start_response)
             if not fault:
                 return application(environ, start_response)
             for _chunk in application(environ, lambda *arguments: lambda data: None):
@@ -99,10 +121,29 @@ class Traffic:
 
         return wrapped
 
+    def _listed(
+        self, application: Application, key: Any, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        with self._lock:
+            known, changes, lag = self._lists.get(key), self._changes, self._lag
+            if known and known.left and known.changes != changes:
+                known.left -= 1
+                self.stale += 1
+                start_response(known.status, known.headers)
+                return [known.body]
+        told: list[Any] = []
+        body = b"".join(application(environ, lambda *arguments: told.extend(arguments)))
+        with self._lock:
+            if lag:
+                self._lists[key] = Recorded(told[0], told[1], body, changes, lag)
+        start_response(told[0], told[1])
+        return [body]
+
     def _fault(self, request: Request) -> tuple[Answer | None, bool]:
         """What to answer in the server's place, and whether the server is to do its work all the same."""
         with self._lock:
             self._count += 1
+            self._changes += request.mutating
             if self._left is not None:
                 if not request.mutating:
                     return (None, False) if self._left > 0 else (self.dialect.refused(request), False)

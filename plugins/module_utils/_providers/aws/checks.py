@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,18 +30,19 @@ def settings(value: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def regions() -> set[str]:
+@functools.lru_cache(maxsize=1)
+def regions() -> frozenset[str]:
     """All that the SDK knows, without asking anyone."""
     try:
         import boto3
     except ImportError as error:
         raise ProviderError(MISSING.format(error)) from error
     session = boto3.Session()
-    return {
+    return frozenset(
         region
         for partition in session.get_available_partitions()
         for region in session.get_available_regions("ec2", partition)
-    }
+    )
 
 
 def description(spec: Spec) -> list[Problem]:
