@@ -13,8 +13,11 @@ description:
     groups of their roles and in one of their pool, C(pool_NAME).
   - Which cluster and which provider it is, and the pools' labels and taints, it takes from the variables of the
     inventory directory that its file is in.
-  - Every host has C(ansible_host), C(cluster_node_address), C(infrastructure_machine) (one entry of the machines that
-    M(caravan.cluster.infrastructure) returns) and the labels and taints of its pool.
+  - Every host has C(ansible_host), C(cluster_node_address), C(cluster_node_provider_id),
+    C(cluster_node_provider_addresses), C(infrastructure_machine) (one entry of the machines that
+    M(caravan.cluster.infrastructure) returns) and the labels and taints of its pool. Where the provider's cloud
+    controller wants nodes to be called as the machines are there, C(cluster_node_name) is that name.
+  - The group C(cluster) has C(cluster_cloud_controller) and C(cluster_storage_classes).
   - Where no machine has been made yet there are groups without hosts.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -46,6 +49,7 @@ cache_connection: .caravan/inventory
 cache_timeout: 300
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +105,13 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
             spec = spec_read.read(value("__infrastructure_description"))
             settings = registry.with_secrets(value("infrastructure_settings"), value("infrastructure_secrets"))
             strategy = registry.strategy(value("infrastructure_provider"))(spec, settings)
-            machines = Engine(strategy).machines()
+            told = Engine(strategy).cluster().plain()
         except (ProviderError, KeyError) as error:
             raise AnsibleParserError(f"{path}: {error}") from error
         pools = {pool.name: {"labels": dict(pool.labels), "taints": list(pool.taints)} for pool in spec.pools}
-        return {"machines": machines, "pools": pools}
+        cluster = {name: told[name] for name in ("cloud_controller", "storage_classes")}
+        # As JSON has it, so that what comes from a cache is the same.
+        return dict(json.loads(json.dumps({"machines": told["machines"], "pools": pools, "cluster": cluster})))
 
     def _variables(self, directory: Path) -> dict[str, Any]:
         place = directory / self.get_option("variables")
@@ -124,6 +130,10 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
         self.inventory.add_group("cluster")
         for role in UNDER_CLUSTER:
             self.inventory.add_child("cluster", role)
+        # Of the group and not of all: an inventory's own variables win over them.
+        for name, value in found.get("cluster", {}).items():
+            if value:
+                self.inventory.set_variable("cluster", f"cluster_{name}", value)
         for machine in found["machines"]:
             self._add(machine, found["pools"].get(machine["pool"], {}))
 
@@ -137,6 +147,9 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
         variables = {
             "ansible_host": address(machine, types),
             "cluster_node_address": address(machine, ("InternalIP",)),
+            "cluster_node_name": address(machine, ("Hostname",)),
+            "cluster_node_provider_id": machine["provider_id"],
+            "cluster_node_provider_addresses": machine["addresses"],
             "infrastructure_machine": machine,
             "kubernetes_node_labels": pool.get("labels", {}),
             "kubernetes_node_taints": [taint(one) for one in pool.get("taints", ())],

@@ -28,6 +28,13 @@ options:
     type: list
     elements: str
     default: []
+  initialized:
+    description:
+      - Of nodes, wait only until a cloud controller has seen to them. They need not be C(Ready), which they cannot be
+        before there is a pod network.
+    type: bool
+    default: false
+    version_added: 0.3.0
   daemonsets:
     description: DaemonSets that have to run on these nodes.
     type: list
@@ -149,6 +156,7 @@ def argument_spec() -> dict[str, Any]:
         "kubeconfig": {"type": "path", "required": True},
         "context": {"type": "str"},
         "nodes": {"type": "list", "elements": "str", "default": []},
+        "initialized": {"type": "bool", "default": False},
         "daemonsets": {"type": "list", "elements": "dict", "default": [], "options": workload},
         "deployments": {"type": "list", "elements": "dict", "default": [], "options": workload},
         "workloads": {
@@ -175,6 +183,7 @@ def main() -> None:
     parameters = module.params
     expected = Expected(
         nodes=tuple(parameters["nodes"]),
+        initialized=parameters["initialized"],
         daemonsets=Workload.from_options(parameters["daemonsets"]),
         deployments=Workload.from_options(parameters["deployments"]),
         workloads=Workload.from_options(parameters["workloads"]),

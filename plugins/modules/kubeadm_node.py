@@ -23,7 +23,7 @@ options:
     type: str
     required: true
   addresses:
-    description: Its IP addresses.
+    description: Its IP addresses, and the DNS names that a cloud controller gives it.
     type: list
     elements: str
     required: true

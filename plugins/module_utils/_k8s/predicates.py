@@ -15,6 +15,8 @@ Manifest = dict[str, Any]
 
 TEMPLATE_GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
 TEMPLATE_GENERATION_LABEL = "pod-template-generation"
+# A kubelet that was told of a cloud controller registers with it; the cloud controller takes it off.
+UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
 
 
 def condition(manifest: Manifest, kind: str) -> Manifest:
@@ -49,6 +51,20 @@ def nodes_missing(nodes: Sequence[Manifest], expected: Iterable[str]) -> list[st
         elif not is_true(by_name[name], "Ready"):
             message = condition(by_name[name], "Ready").get("message", "no Ready condition yet")
             missing.append(f"node {name} is not Ready: {message}")
+    return missing
+
+
+def nodes_uninitialized(nodes: Sequence[Manifest], expected: Iterable[str]) -> list[str]:
+    """Which of the expected nodes the cloud controller has not seen to. They need not be Ready."""
+    by_name = {name_of(node): node for node in nodes}
+    missing = []
+    for name in sorted(expected):
+        if name not in by_name:
+            missing.append(f"node {name} has not registered")
+        elif any(taint["key"] == UNINITIALIZED for taint in by_name[name].get("spec", {}).get("taints") or ()):
+            missing.append(
+                f"node {name} waits for the cloud controller (kubectl -n kube-system logs ds/cloud-controller-manager)"
+            )
     return missing
 
 

@@ -15,6 +15,7 @@ from .predicates import (
     deployment_missing,
     name_of,
     nodes_missing,
+    nodes_uninitialized,
     pods_missing,
 )
 
@@ -48,18 +49,22 @@ class Workload:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a cluster has to show. No nodes named: all that are registered."""
+    """What a cluster has to show. No nodes named: all that are registered.
+
+    initialized: of nodes only that a cloud controller has seen to them.
+    """
 
     nodes: tuple[str, ...] = ()
     daemonsets: tuple[Workload, ...] = ()
     deployments: tuple[Workload, ...] = ()
     workloads: tuple[Workload, ...] = ()
+    initialized: bool = False
 
     def missing(self, reader: Reader) -> list[str]:
         """All that is missing, in words. One list request per kind and namespace, however many nodes there are."""
         nodes = reader.nodes()
         expected = self.nodes or tuple(name_of(node) for node in nodes)
-        missing = nodes_missing(nodes, expected)
+        missing = (nodes_uninitialized if self.initialized else nodes_missing)(nodes, expected)
         if not nodes:
             missing.append("no node has registered")
         for namespace in sorted({workload.namespace for workload in self.daemonsets}):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import base, capabilities, host_keys, outputs, planner
+from . import base, capabilities, host_keys, outputs, planner, settled
 from .base import Strategy
 from .errors import InvalidError, RefusedError, TransientError
 from .executor import Done, Executor
@@ -63,6 +63,12 @@ class Engine:
         found = base.observe({"machine": self.handlers["machine"]}, self.reading)
         return [asdict(machine) for machine in outputs.machines(planner.unique(found)[0])]
 
+    def cluster(self) -> Outputs:
+        """The machines that are there, and what does not hang on any other kind: no plan, and as few lists as can be."""
+        asked = ("machine", "key") if self.spec.keys else ("machine",)
+        handlers = {kind: self.handlers[kind] for kind in asked if kind in self.handlers}
+        return self.outputs(planner.unique(base.observe(handlers, self.reading))[0])
+
     def host_keys(self, known: host_keys.Keys) -> host_keys.Recorded:
         """The SSH host keys of the machines that are there: `known` ones, and those of new ones from their consoles."""
         if capabilities.CONSOLE not in self.strategy.CAPABILITIES:
@@ -85,12 +91,14 @@ class Engine:
         executor = Executor(self.handlers, self.world, self.spec.uid, patience=self.patience, progress=self.progress)
         done = executor.run(plan)
         if plan:
-            self.patience(lambda attempts: self._settled())
+            self.patience(lambda attempts: self._settled(plan, done))
         return done
 
-    def _settled(self) -> None:
-        """Raise TransientError while a machine is still on its way: its addresses may not be known before."""
-        self.observe()
+    def _settled(self, plan: Plan, done: Done) -> None:
+        """Raise TransientError while lists lag behind, or a machine's addresses may not be known yet."""
+        behind = settled.behind(plan.actions, done.world, self.observe())
+        if behind:
+            raise TransientError(behind)
         for machine in outputs.machines(self.world):
             if machine.state in PENDING:
                 raise TransientError(f"machine/{machine.name} is {machine.state}")

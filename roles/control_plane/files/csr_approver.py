@@ -25,7 +25,7 @@ import ssl
 import sys
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from cryptography import x509
@@ -99,20 +99,32 @@ def decide(csr: Mapping[str, Any], declared: Mapping[str, str]) -> Decision:
     addresses = [n.value for n in names if isinstance(n, x509.IPAddress)]
     if len(dns) + len(addresses) != len(list(names)):
         return Decision(LEAVE, "names that are neither DNS names nor addresses are asked for")
-    if dns != [node]:
-        return Decision(LEAVE, f"the node {node} asks for the DNS names {', '.join(dns) or '(none)'}")
     if not addresses:
         return Decision(LEAVE, "no address is asked for")
     if node not in declared:
         return Decision(LEAVE, f"the node {node} is not declared (yet)")
     try:
-        allowed = {ipaddress.ip_address(a) for a in json.loads(declared[node])["addresses"]}
+        allowed, aliases = split(json.loads(declared[node])["addresses"])
     except (ValueError, KeyError, TypeError) as error:
         return Decision(LEAVE, f"the declaration of {node} cannot be read: {error}")
+    # With a cloud controller a kubelet asks for the names that the provider gave its machine, and not for its own.
+    if not set(dns) <= {node, *aliases} or (not aliases and dns != [node]):
+        return Decision(LEAVE, f"the node {node} asks for the DNS names {', '.join(dns) or '(none)'}")
     foreign = [str(a) for a in addresses if a not in allowed]
     if foreign:
         return Decision(LEAVE, f"the node {node} asks for addresses that are not its own: {', '.join(foreign)}")
     return Decision(APPROVE, f"the names and addresses are those declared for the node {node}")
+
+
+def split(declared: Iterable[str]) -> tuple[set[Any], set[str]]:
+    """The IP addresses and the DNS names among what is declared of a node."""
+    addresses, names = set(), set()
+    for one in declared:
+        try:
+            addresses.add(ipaddress.ip_address(one))
+        except ValueError:
+            names.add(str(one))
+    return addresses, names
 
 
 def approval(csr: Mapping[str, Any], reason: str, now: str) -> dict[str, Any]:

@@ -79,6 +79,10 @@ def test_from_nothing_to_an_inventory_and_back(aws: AwsBackend, inventory: Path,
     worker = found["_meta"]["hostvars"]["worker-1"]
     assert worker["cluster_node_address"].startswith("10.0.") and worker["ansible_host"]
     assert worker["infrastructure_machine"]["provider_id"].startswith("aws:///eu-central-1")
+    assert worker["cluster_node_provider_id"] == worker["infrastructure_machine"]["provider_id"]
+    assert {one["type"] for one in worker["cluster_node_provider_addresses"]} >= {"InternalIP", "InternalDNS"}
+    assert worker["cluster_cloud_controller"]["name"] == "aws"
+    assert [one["name"] for one in worker["cluster_storage_classes"]] == ["fast", "standard"]
 
     aws.traffic.clear()
     done = playbook(inventory, "--diff")

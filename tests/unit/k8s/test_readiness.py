@@ -13,6 +13,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._k8s.predicates im
     daemonset_missing,
     deployment_missing,
     nodes_missing,
+    nodes_uninitialized,
     pods_missing,
 )
 from ansible_collections.caravan.cluster.plugins.module_utils._k8s.readiness import Expected, Workload
@@ -96,6 +97,14 @@ def test_nodes() -> None:
     nodes = [node("a"), node("b", "False"), node("dead", "Unknown")]
     assert nodes_missing(nodes, ["a"]) == []
     assert nodes_missing(nodes, ["c", "b"]) == ["node b is not Ready: the reason", "node c has not registered"]
+
+
+def test_nodes_that_a_cloud_controller_has_not_seen_to() -> None:
+    new = node("b", "False") | {"spec": {"taints": [{"key": "node.cloudprovider.kubernetes.io/uninitialized"}]}}
+    nodes = [node("a", "False"), new]
+    assert nodes_uninitialized(nodes, ["a"]) == []
+    waiting = nodes_uninitialized(nodes, ["b", "c"])
+    assert [text.split(" waits")[0] for text in waiting] == ["node b", "node c has not registered"]
 
 
 @pytest.mark.parametrize(

@@ -147,3 +147,22 @@ def test_a_round_approves_and_says_each_reason_once() -> None:
 def test_two_approvers_do_not_disturb_each_other() -> None:
     assert approver.Approver(Server([request()], DECLARED, put=409), lambda _line: None).round() == 0
     assert approver.Approver(Server([request()], DECLARED, put=403), lambda _line: None).round() == 1
+
+
+PROVIDED = {"worker1": json.dumps({"addresses": ["10.0.0.21", "198.51.100.21", "ip-10-0-0-21.internal"]})}
+
+
+@pytest.mark.parametrize(
+    ("csr", "verdict"),
+    [
+        (request(), approver.APPROVE),
+        (request(dns=["ip-10-0-0-21.internal"], addresses=["10.0.0.21", "198.51.100.21"]), approver.APPROVE),
+        (request(dns=["ip-10-0-0-22.internal"]), approver.LEAVE),
+        (request(dns=["ip-10-0-0-21.internal", "api.demo.example"]), approver.LEAVE),
+        (request(dns=["ip-10-0-0-21.internal"], addresses=["198.51.100.22"]), approver.LEAVE),
+    ],
+    ids=["before", "after", "other name", "more names", "other address"],
+)
+def test_names_that_a_cloud_controller_gives_are_declared(csr: dict[str, Any], verdict: str) -> None:
+    decision = approver.decide(csr, PROVIDED)
+    assert decision.verdict == verdict, decision.reason

@@ -31,6 +31,8 @@ def outputs(spec: Spec, settings: Settings, world: Mapping[str, Found]) -> Outpu
         cloud_controller={
             "name": "azure",
             "config": {
+                "cluster_name": spec.infra_id,
+                "tenant_id": settings.tenant_id,
                 "subscription_id": settings.subscription_id,
                 "resource_group": settings.group(spec.infra_id),
                 "location": settings.location,
