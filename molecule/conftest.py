@@ -54,9 +54,15 @@ def _scenario(path: Path) -> Path:
 _INVENTORIES: dict[Path, Inventory] = {}
 
 
+def _source(scenario: Path) -> Path:
+    """The inventory under test. A scenario for several providers has one for each."""
+    folder = scenario / "inventory"
+    return folder if (folder / "hosts.yml").exists() else folder / os.environ.get("CARAVAN_PROVIDER", "aws")
+
+
 def _inventory(scenario: Path) -> Inventory:
     if scenario not in _INVENTORIES:
-        _INVENTORIES[scenario] = load(scenario / "inventory")
+        _INVENTORIES[scenario] = load(_source(scenario))
     return _INVENTORIES[scenario]
 
 
@@ -87,7 +93,7 @@ def cluster(scenario: Path) -> Iterator[Cluster]:
             inventory,
             Nodes(inventory, Path(sockets)),
             Machines(name),
-            Playbooks((scenario / "inventory",), {}),
+            Playbooks((_source(scenario),), {}),
         )
 
 

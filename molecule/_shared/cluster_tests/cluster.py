@@ -48,8 +48,8 @@ class Cluster:
 
     @property
     def endpoint_address(self) -> str:
-        """Return where clients reach the endpoint: its virtual address."""
-        return str(self.setting("api_endpoint_vip"))
+        """Return where clients reach the endpoint: its virtual address, or that of the load balancer before it."""
+        return str(self.setting("api_endpoint_vip", "") or self.setting("api_endpoint_kubeconfig_address"))
 
     @property
     def endpoint_port(self) -> int:
@@ -57,6 +57,10 @@ class Cluster:
 
     def address(self, host: str) -> str:
         return str(self.inventory.value(host, "cluster_node_address", self.inventory.value(host, "ansible_host")))
+
+    def node_name(self, host: str) -> str:
+        """Return what Kubernetes calls the host; providers may want names of their own."""
+        return str(self.inventory.value(host, "cluster_node_name", host))
 
     def kubeconfig(self) -> Identity:
         """Return what the kubeconfig on the controller says, with the endpoint's name resolved to its address."""
@@ -87,10 +91,10 @@ class Cluster:
         still counts as Ready.
         """
         begin = datetime.now(timezone.utc)
-        heard = set(heard_of)
+        heard = {self.node_name(host) for host in heard_of}
         members = {host: self.member_api(host) for host in self.inventory.hosts("control_plane")}
         endpoint = self.api()
-        wanted = set(self.inventory.hosts("control_plane", "worker"))
+        wanted = {self.node_name(host) for host in self.inventory.hosts("control_plane", "worker")}
 
         def look() -> tuple[bool, str]:
             problems = []

@@ -13,7 +13,12 @@ from .spec import Access
 
 def cloud_config(machine: str, access: Access) -> str:
     """The text; JSON is YAML. It holds public keys only, since whoever is on the machine can read it."""
-    config: dict[str, Any] = {"hostname": machine, "ssh_pwauth": False}
+    config: dict[str, Any] = {
+        "hostname": machine,
+        "ssh_pwauth": False,
+        # Images of Debian write it anew at each boot, and the names in it with which nodes find each other would be gone.
+        "manage_etc_hosts": False,
+    }
     keys = list(access.authorized_keys)
     if access.user:
         sudo = "ALL=(ALL) NOPASSWD:ALL"

@@ -1,0 +1,47 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything goes that is the cluster's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cluster_tests.cluster import Cluster
+from cluster_tests.inventory import load
+from cluster_tests.waiting import wait_until
+
+DATA = [
+    "bucket/etcd-backups",
+    "key/disks",
+    "volume/worker-1-data",
+    "volume/worker-2-data",
+]
+# Where the provider keeps keys.
+MORE = {"azure": ["vault/main"]}
+
+
+def test_absent_leaves_nothing(cluster: Cluster) -> None:
+    provider = str(cluster.setting("infrastructure_provider"))
+    wanted = {
+        "infrastructure_state": "absent",
+        "infrastructure_consent": cluster.setting("cluster_name"),
+        "infrastructure_delete_data": [*DATA, *MORE.get(provider, [])],
+    }
+    arguments = ("-e", json.dumps(wanted))
+    known = Path(str(cluster.setting("infrastructure_known_hosts")))
+    assert known.read_text()
+    cluster.playbooks.run("infrastructure", arguments=arguments).succeeded()
+    # Everything of every kind is looked for again, and there is nothing that could go.
+    again = cluster.playbooks.run("infrastructure", arguments=arguments).succeeded()
+    assert again.changed() == {} and "keep " not in again.output
+    assert load(*cluster.playbooks.sources).hosts("cluster") == ()
+    assert known.read_text() == ""
+
+    mirror = [cluster.machines.container("mirror1")]
+    wait_until(
+        "the machines' end",
+        lambda: (cluster.machines.all() == mirror, ", ".join(cluster.machines.all())),
+        30,
+    )
