@@ -70,6 +70,11 @@ def wrapper_path(entry: Mapping[str, Any], version: str) -> str:
             f"{entry['component']} {version} is not in the catalogue, so it cannot be built; its versions are"
             f" {', '.join(versions)}"
         )
+    if "build" not in entry:
+        raise ArtifactError(
+            f"{entry['component']} {version} comes from upstream only, it cannot be built. Fill the mirror with"
+            " mirror_fill: download, or take it out of mirror_components"
+        )
     return str(versions[version].get("wrapper", f"{entry['component']}/{version}"))
 
 

@@ -128,7 +128,7 @@ def test_an_entry_is_complete(component: str) -> None:
         assert entry["images"][name].get("base", "network") in build.BASES
 
 
-@pytest.mark.parametrize("component", sorted(REAL))
+@pytest.mark.parametrize("component", sorted(name for name, entry in REAL.items() if "build" in entry))
 def test_every_version_can_be_built_from_a_pinned_module(component: str) -> None:
     entry = REAL[component]
     for version in catalogue.versions(REAL, component):
@@ -143,6 +143,13 @@ def test_every_version_can_be_built_from_a_pinned_module(component: str) -> None
             assert set(definition.get("members", {}).values()) | {definition.get("binary")} - {None} <= built
         for definition in entry.get("images", {}).values():
             assert set(definition["content"]) <= built
+
+
+@pytest.mark.parametrize("component", sorted(name for name, entry in REAL.items() if "build" not in entry))
+def test_what_comes_from_upstream_only_says_so_when_it_is_to_be_built(component: str) -> None:
+    for version in catalogue.versions(REAL, component):
+        with pytest.raises(ArtifactError, match="comes from upstream only"):
+            build.wrapper_path(REAL[component], version)
 
 
 @pytest.mark.parametrize("component", sorted(REAL))
