@@ -21,10 +21,10 @@ export PWD := $(CURDIR)
 name = $(notdir $(patsubst %/,%,$(INVENTORY)))
 fill = $(if $(filter upstream,$(SOURCE)),download,build)
 
-.PHONY: help setup check-arguments up down lock pin test test-unit test-meta test-lint test-integration test-molecule test-backup
+.PHONY: help setup check-arguments up down lock pin test test-unit test-meta test-lint test-integration test-molecule test-infrastructure test-backup
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	echo
 	echo '  INVENTORY=inventories/local_ha   another cluster (default: inventories/local)'
 	echo '  SOURCE=upstream                  download released artifacts instead of building them'
@@ -74,6 +74,9 @@ test-integration: setup ## Against real servers on this machine
 
 test-molecule: setup ## Against real clusters on this machine
 	@scripts/test molecule
+
+test-infrastructure: setup ## From a description to a cluster and back, on the machines of stand-ins of AWS and Azure
+	@scripts/test infrastructure
 
 test-backup: setup ## All of backups: also keys, certificates, lost quorum, rollbacks; `make test` has drills and a restore
 	@scripts/test backup

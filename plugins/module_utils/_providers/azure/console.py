@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import ssl
 import urllib.error
-import urllib.request
+
+from ansible.module_utils.urls import ConnectionError as UnreachableError
+from ansible.module_utils.urls import open_url
 
 from ..errors import TransientError
 from .arm import Place
@@ -23,11 +24,11 @@ def console(place: Place, machine: str) -> str:
     url = answer.get("serialConsoleLogBlobUri")
     if not url:
         raise TransientError(f"{name}: there is no log of its console yet")
-    own = ssl.create_default_context(cafile=place.api.settings.ca_file or None)
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT, context=own) as blob:
-            return str(blob.read().decode(errors="replace"))
+        blob = open_url(url, timeout=TIMEOUT, ca_path=place.api.settings.ca_file or None)
+        return str(blob.read().decode(errors="replace"))
     except urllib.error.HTTPError as error:
         raise TransientError(f"{name}: the log of its console: {error.code}") from None
-    except OSError as error:
+    # Whatever else the network, or the certificate, is not ready for.
+    except (OSError, ValueError, UnreachableError) as error:
         raise TransientError(f"{name}: the log of its console: {type(error).__name__}") from None
