@@ -1,0 +1,273 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OpenStack by its own services, with our middleware in front of them. Each test has a project to itself."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import openstack
+from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import tls
+from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
+from ansible_collections.caravan.cluster.plugins.module_utils._providers import spec_read
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.openstack.strategy import OpenStack
+from backend import Drifted, portable
+from openstack_cloud.cloud import Cloud
+from openstack_cloud.configuration import REGION, SERVICES
+from openstack_cloud.front import Front
+from traffic import Answer, Dialect, Environ, Request, Traffic
+
+EXTERNAL = "public"
+ZONES = ("zone1", "zone2")
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
+
+
+def request(environ: Environ, body: bytes) -> Request:
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    # Tokens change nothing.
+    asking = path == "/identity/v3/auth/tokens"
+    return Request(f"{method} {ID.sub('*', path)}", method not in ("GET", "HEAD") and not asking)
+
+
+def error(request: Request, status: str, name: str) -> Answer:
+    """In the words of the service that is asked."""
+    code = int(status.split(" ")[0])
+    own = {"message": "test", "code": code}
+    network = {"NeutronError": {"type": name, "message": "test", "detail": ""}}
+    body = (
+        network
+        if " /network/" in request.name
+        else {name: own}
+        if " /identity/" not in request.name
+        else {"error": own}
+    )
+    return Answer(status, json.dumps(body).encode(), "application/json")
+
+
+DIALECT = Dialect(
+    request=request,
+    throttled=lambda request: error(request, "429 Too Many Requests", "overLimit"),
+    conflict=lambda request: error(request, "409 Conflict", "conflictingRequest"),
+    refused=lambda request: error(request, "400 Bad Request", "badRequest"),
+)
+
+
+class OpenStackBackend:
+    def __init__(self) -> None:
+        logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
+        self.traffic = Traffic(DIALECT)
+        self.cloud = Cloud()
+        self.front: Front | None = None
+        try:
+            self._install()
+        except BaseException:
+            self.stop()
+            raise
+        self.reset()
+
+    # -- what the people have made who run the cloud ---------------------------------------------------------
+
+    def _install(self) -> None:
+        port = free_port()
+        self.url = f"https://localhost:{port}"
+        backends = {path: self.cloud.urls[name] for name, (_type, path) in SERVICES.items()}
+        self.front = Front(port, backends, self._certificate(), self.traffic.around)
+        self.admin = self._administrator()
+        self._catalogue()
+        # A token holds the catalogue of its day.
+        self.admin = self._administrator()
+        self.cloud.start_compute()
+        admin = self.admin
+        admin.image.create_image(
+            name="Debian 12",
+            data=b"x" * 1024,
+            disk_format="raw",
+            container_format="bare",
+            visibility="public",
+            properties={"os_distro": "debian", "os_version": "12", "architecture": "x86_64"},
+        )
+        for name, cpu, memory in (("small", 2, 4), ("medium", 2, 8), ("large", 4, 16)):
+            admin.compute.create_flavor(name=name, vcpus=cpu, ram=memory * 1024, disk=0)
+        for number, zone in enumerate(ZONES, 1):
+            aggregate = admin.compute.create_aggregate(name=zone, availability_zone=zone)
+            admin.compute.add_host_to_aggregate(aggregate, f"host{number}")
+        flat = {"provider_network_type": "flat", "provider_physical_network": "outside"}
+        outside = admin.network.create_network(name=EXTERNAL, is_router_external=True, **flat)
+        admin.network.create_subnet(network_id=outside.id, ip_version=4, cidr="198.18.0.0/16", enable_dhcp=False)
+        for name, encrypted in (("standard", False), ("fast", False), ("standard-luks", True), ("fast-luks", True)):
+            type = admin.block_storage.create_type(name=name)
+            if encrypted:
+                luks = {
+                    "provider": "luks",
+                    "cipher": "aes-xts-plain64",
+                    "key_size": 256,
+                    "control_location": "front-end",
+                }
+                admin.block_storage.create_type_encryption(type, **luks)
+
+    def _catalogue(self) -> None:
+        identity = self.admin.identity
+        found = {service.name: service for service in identity.services()}
+        for name, (type, path) in SERVICES.items():
+            service = found.get(name) or identity.create_service(name=name, type=type)
+            version = {"nova": "/v2.1", "cinder": "/v3/%(project_id)s", "keystone": "/v3"}.get(name, "")
+            addresses = {"public": self.url + path, "internal": self.cloud.urls[name]}
+            for interface, url in addresses.items():
+                if (name, interface) != ("keystone", "internal"):
+                    own = {"interface": interface, "url": url + version, "region_id": REGION}
+                    identity.create_endpoint(service_id=service.id, **own)
+        # Nova asks cinder to let go of a volume on a user's behalf: as a service, which has a role of its own.
+        admin = identity.find_user("admin")
+        identity.assign_project_role_to_user(identity.find_project("admin"), admin, identity.find_role("service"))
+
+    def _certificate(self) -> tuple[str, str]:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        ca_key, _pem = tls.new_key()
+        key, key_pem = tls.new_key()
+        ca = tls.authority(ca_key, "OpenStack of the tests", now)
+        place = self.cloud.directory
+        self.ca_file = place / "front-ca.crt"
+        self.ca_file.write_bytes(ca)
+        certificate, secret = place / "front.crt", place / "front.key"
+        certificate.write_bytes(tls.server(ca, ca_key, key, ["localhost", "127.0.0.1"], now))
+        secret.touch(mode=0o600)
+        secret.write_bytes(key_pem)
+        return str(certificate), str(secret)
+
+    def _administrator(self) -> Any:
+        """Past our middleware, at the services' own addresses."""
+        return openstack.connect(
+            load_yaml_config=False,
+            load_envvars=False,
+            auth_url=f"{self.cloud.urls['keystone']}/v3",
+            username="admin",
+            password=self.cloud.password,
+            project_name="admin",
+            user_domain_id="default",
+            project_domain_id="default",
+            region_name=REGION,
+            interface="internal",
+        )
+
+    # -- a test's own part of the cloud ----------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """A new project, with a new user who may use it and nothing more."""
+        self.traffic.calm()
+        identity, name = self.admin.identity, f"test-{secrets.token_hex(4)}"
+        self.project = identity.create_project(name=name, domain_id="default")
+        self.password = secrets.token_urlsafe(16)
+        self.user = identity.create_user(name=name, password=self.password, domain_id="default")
+        identity.assign_project_role_to_user(self.project, self.user, identity.find_role("member"))
+        self.environment = {
+            "OS_AUTH_URL": f"{self.url}/identity/v3",
+            "OS_USERNAME": name,
+            "OS_PASSWORD": self.password,
+            "OS_PROJECT_NAME": name,
+            "OS_USER_DOMAIN_ID": "default",
+            "OS_PROJECT_DOMAIN_ID": "default",
+            "OS_REGION_NAME": REGION,
+            "OS_CACERT": str(self.ca_file),
+        }
+        os.environ.update(self.environment)
+        self.theirs = self.admin.network.create_network(name="theirs", project_id=self.project.id)
+        self.traffic.clear()
+
+    def stop(self) -> None:
+        if self.front:
+            self.front.stop()
+        self.cloud.stop()
+        for name in getattr(self, "environment", ()):
+            os.environ.pop(name, None)
+
+    def description(self, name: str = "demo", **changes: Any) -> dict[str, Any]:
+        """Names, buckets, keys and identities are not OpenStack's: what stands in for them is another provider's."""
+        description = portable("example.org", name, grants=[], **changes)
+        for other in ("dns", "buckets", "keys", "identities"):
+            if other not in changes:
+                del description[other]
+        return description
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "external_network": EXTERNAL,
+            "volume_types": {"standard": "standard", "fast": "fast"},
+            "encrypted_volume_types": {"standard": "standard-luks", "fast": "fast-luks"},
+            **changes,
+        }
+
+    def strategy(self, description: dict[str, Any], **settings: Any) -> OpenStack:
+        return OpenStack(spec_read.read(description), self.settings(**settings))
+
+    # -- what the cloud says, past our own code --------------------------------------------------------------
+
+    def everything(self) -> frozenset[str]:
+        deadline = time.monotonic() + 30
+        while True:
+            found = list(self._everything())
+            if None not in found or time.monotonic() > deadline:
+                return frozenset(one for one in found if one)
+            time.sleep(0.2)
+
+    def _everything(self) -> Iterator[str | None]:
+        """The ids of all that the project has; None for what is on its way out."""
+        admin, project = self.admin, self.project.id
+        network = admin.network
+        own = {"project_id": project}
+        for listed in (network.networks, network.subnets, network.routers, network.ports, network.ips):
+            yield from (one.id for one in listed(**own))
+        yield from (one.id for one in network.security_groups(**own) if one.name != "default")
+        for server in admin.compute.servers(all_projects=True, project_id=project):
+            yield None if server.task_state == "deleting" else server.id
+        for volume in admin.block_storage.volumes(all_projects=True, project_id=project):
+            yield None if volume.status == "deleting" else volume.id
+        yield from (one.id for one in admin.compute.server_groups(all_projects=True) if one.project_id == project)
+
+    def drifts(self, engine: Any) -> Sequence[Drifted]:
+        admin, ids = self.admin, {key: one.id for key, one in engine.world.items()}
+        network = admin.network
+        machine, group = ids["machine/worker-1"], ids["security_group/etcd"]
+        opened = {"direction": "ingress", "protocol": "tcp", "port_range_min": 1, "port_range_max": 65535}
+        rule = {"security_group_id": group, "remote_ip_prefix": "0.0.0.0/0", "ethertype": "IPv4", **opened}
+        return [
+            Drifted("network/main", "up", lambda: network.update_network(ids["network/main"], is_admin_state_up=False)),
+            Drifted(
+                "subnet/main",
+                "dns_servers",
+                lambda: network.update_subnet(ids["subnet/main"], dns_nameservers=["192.0.2.53"]),
+            ),
+            Drifted("subnet/main", "dhcp", lambda: network.update_subnet(ids["subnet/main"], is_dhcp_enabled=False)),
+            Drifted("security_group/etcd", "ingress", lambda: network.create_security_group_rule(**rule)),
+            Drifted(
+                "port/worker-1",
+                "security_groups",
+                lambda: network.update_port(ids["port/worker-1"], security_group_ids=[group]),
+            ),
+            Drifted("port/cp-1", "shared", lambda: network.update_port(ids["port/cp-1"], allowed_address_pairs=[])),
+            Drifted("floating_ip/api", "port", lambda: network.update_ip(ids["floating_ip/api"], port_id=None)),
+            Drifted("machine/worker-1", "roles", lambda: self._tell(machine, "caravan.cluster.roles", "mirror")),
+            Drifted("machine/worker-1", "running", lambda: self._stop(machine)),
+            Drifted("volume/worker-1-data", "attached_to", lambda: self._detach(machine, ids["volume/worker-1-data"])),
+        ]
+
+    def _tell(self, machine: str, name: str, value: str) -> None:
+        self.admin.compute.set_server_metadata(machine, **{name: value})
+
+    def _stop(self, machine: str) -> None:
+        server = self.admin.compute.get_server(machine)
+        self.admin.compute.stop_server(server)
+        self.admin.compute.wait_for_server(server, status="SHUTOFF", interval=0.2, wait=30)
+
+    def _detach(self, machine: str, volume: str) -> None:
+        self.admin.compute.delete_volume_attachment(machine, volume)
+        found = self.admin.block_storage.get_volume(volume)
+        self.admin.block_storage.wait_for_status(found, "available", interval=0.2, wait=30)
