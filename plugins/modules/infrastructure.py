@@ -25,7 +25,7 @@ options:
   provider:
     description: The provider.
     type: str
-    choices: [aws, azure, baremetal]
+    choices: [aws, azure, baremetal, local]
     required: true
   settings:
     description: >-

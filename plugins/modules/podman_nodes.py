@@ -152,7 +152,6 @@ elapsed_seconds:
 """
 
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -164,65 +163,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._podman import nodes
 from ..module_utils._podman.client import Podman, PodmanError, run
 from ..module_utils._podman.observe import bridge_of, inventories_of, observe, unused_images
-
-
-def ssh_answers(address: str) -> str:
-    """Empty when the SSH server at `address` sends its banner, otherwise what was seen instead."""
-    try:
-        with socket.create_connection((address, 22), timeout=2) as connection:
-            connection.settimeout(2)
-            banner = connection.recv(64)
-    except OSError as error:
-        return str(error)
-    return "" if banner.startswith(b"SSH-2.0") else f"an answer that is not SSH: {banner!r}"
-
-
-class Keys:
-    """The SSH keys of one inventory, on the controller."""
-
-    def __init__(self, directory: str, podman: Podman) -> None:
-        self.directory = Path(directory)
-        self.hosts = self.directory / "hosts"
-        self.environment = podman.environment
-
-    def make(self, path: Path, comment: str) -> None:
-        """An ed25519 key pair, unless it is there."""
-        if not path.exists():
-            for directory in (self.directory.parent, self.directory, path.parent):
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], self.environment)
-
-    def held(self) -> frozenset:
-        """The machines whose host key, and the user key that opens them, the controller has."""
-        if not (self.directory / "id_ed25519").exists() or not self.hosts.is_dir():
-            return frozenset()
-        return frozenset(path.stem for path in self.hosts.glob("*.pub"))
-
-    def make_all(self, desired: nodes.Desired) -> bool:
-        """Make what is missing, and write known_hosts. Return whether known_hosts has changed."""
-        self.make(self.directory / "id_ed25519", f"caravan {desired.inventory}")
-        for machine in desired.machines:
-            self.make(self.hosts / machine.name, machine.name)
-        public = {
-            machine.name: " ".join((self.hosts / f"{machine.name}.pub").read_text().split()[:2])
-            for machine in desired.machines
-        }
-        text = nodes.known_hosts(desired.machines, public)
-        path = self.directory / "known_hosts"
-        if path.exists() and path.read_text() == text:
-            return False
-        path.write_text(text)
-        return True
-
-    def files(self, machine: nodes.Machine) -> dict:
-        """What goes into the machine, for nodes.archive()."""
-        user = (self.directory / "id_ed25519.pub").read_bytes()
-        private = self.hosts / machine.name
-        return {
-            nodes.HOST_KEY: (0o600, private.read_bytes()),
-            nodes.HOST_KEY + ".pub": (0o644, private.with_name(f"{machine.name}.pub").read_bytes()),
-            "root/.ssh/authorized_keys": (0o600, user),
-        }
+from ..module_utils._podman.ssh import Keys, ssh_answers
 
 
 class Nodes:

@@ -212,18 +212,23 @@ def controller_address(cidr: str) -> str:
     return f"{network.network_address + 1}/{network.prefixlen}"
 
 
-def network_arguments(desired: Desired) -> list[str]:
-    """`podman network create`: no name server (podman's answers no TCP), no router, no translation, only a bridge."""
+def bridge_arguments(name: str, cidr: str, internal: bool, labels: list[str]) -> list[str]:
+    """`podman network create`: no name server (podman's answers no TCP), only a bridge. internal: no router either."""
     return [
         "network",
         "create",
         "--driver=bridge",
         "--disable-dns",
-        "--internal",
-        f"--subnet={desired.cidr}",
-        *owner_labels(desired),
-        network_name(desired.inventory),
+        *(["--internal"] if internal else []),
+        f"--subnet={cidr}",
+        *labels,
+        name,
     ]
+
+
+def network_arguments(desired: Desired) -> list[str]:
+    """`podman network create` for an inventory: no router, no translation."""
+    return bridge_arguments(network_name(desired.inventory), desired.cidr, True, owner_labels(desired))
 
 
 def owner_labels(desired: Desired) -> list[str]:
@@ -250,16 +255,29 @@ def volume_arguments(desired: Desired, machine: Machine, path: str) -> list[str]
 
 
 def container_arguments(desired: Desired, machine: Machine, kernel_modules: bool) -> list[str]:
-    """`podman create` for one machine. kernel_modules: whether the controller has /lib/modules."""
+    """`podman create` for one machine of an inventory. kernel_modules: whether the controller has /lib/modules."""
+    labels = [
+        *owner_labels(desired),
+        f"--label={MACHINE_LABEL}={machine.name}",
+        f"--label={DEFINITION_LABEL}={definition(desired, machine)}",
+    ]
     volumes = [f"{volume_name(desired.inventory, machine.name, path)}:{path}" for path in machine.volumes]
-    mounts = [f"{mount.source}:{mount.target}:ro" for mount in machine.mounts]
+    volumes += [f"{mount.source}:{mount.target}:ro" for mount in machine.mounts]
+    name, network = container_name(desired.inventory, machine.name), network_name(desired.inventory)
+    return node_arguments(name, network, machine, labels, volumes, kernel_modules, desired.image)
+
+
+def node_arguments(
+    name: str, network: str, machine: Machine, labels: list[str], volumes: list[str], kernel_modules: bool, image: str
+) -> list[str]:
+    """`podman create` for a container that is a machine. volumes: as podman's option has them."""
     modules = ["/lib/modules:/lib/modules:ro"] if kernel_modules else []
     return [
         "create",
         "--replace",
-        f"--name={container_name(desired.inventory, machine.name)}",
+        f"--name={name}",
         f"--hostname={machine.name}",
-        f"--network={network_name(desired.inventory)}",
+        f"--network={network}",
         f"--ip={machine.address}",
         f"--mac-address={hardware_address(machine.address)}",
         "--privileged",
@@ -269,11 +287,9 @@ def container_arguments(desired: Desired, machine: Machine, kernel_modules: bool
         "--no-hosts",
         "--dns=none",
         "--stop-timeout=30",
-        *owner_labels(desired),
-        f"--label={MACHINE_LABEL}={machine.name}",
-        f"--label={DEFINITION_LABEL}={definition(desired, machine)}",
-        *(f"--volume={volume}" for volume in [*volumes, *mounts, *modules]),
-        desired.image,
+        *labels,
+        *(f"--volume={volume}" for volume in [*volumes, *modules]),
+        image,
     ]
 
 

@@ -17,6 +17,7 @@ STRATEGIES = {
     "aws": ("aws.strategy", "Aws"),
     "azure": ("azure.strategy", "Azure"),
     "baremetal": ("baremetal.strategy", "Baremetal"),
+    "local": ("local.strategy", "Local"),
 }
 
 

@@ -69,3 +69,15 @@ class Backend(Protocol):
         """An account with nothing in it but what an account comes with."""
 
     def stop(self) -> None: ...
+
+
+def twin_of(backend: Backend) -> dict[str, Any]:
+    """Another cluster of the same name, in the same place: what tells them apart is the endpoint.
+
+    A backend where two networks may not have the same addresses has a `twin` of its own.
+    """
+    if hasattr(backend, "twin"):
+        own: dict[str, Any] = backend.twin()
+        return own
+    twin = backend.description()
+    return {**twin, "endpoint": {**twin["endpoint"], "host": "api." + twin["endpoint"]["host"]}}

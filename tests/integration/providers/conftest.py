@@ -21,6 +21,7 @@ BACKENDS = {
     "aws": ("aws_backend", "AwsBackend"),
     "azure": ("azure_backend", "AzureBackend"),
     "baremetal": ("baremetal_backend", "BaremetalBackend"),
+    "local": ("local_backend", "LocalBackend"),
 }
 
 
