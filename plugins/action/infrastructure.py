@@ -69,9 +69,9 @@ class ActionModule(ActionBase):
             display.display("  {about}: {chosen} ({because})".format(**decision))
         infra_id = engine.spec.infra_id
         if arguments["approved_plan"]:
-            saved.check(_read(arguments["approved_plan"]), plan, provider, infra_id)
+            saved.check(_read(arguments["approved_plan"]), plan, provider, infra_id, arguments["settings"])
         if arguments["save_plan"]:
-            _write(arguments["save_plan"], saved.document(plan, provider, infra_id))
+            _write(arguments["save_plan"], saved.document(plan, provider, infra_id, arguments["settings"]))
         result: dict[str, Any] = {
             "changed": bool(plan),
             "plan": lines,

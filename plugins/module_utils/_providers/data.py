@@ -52,6 +52,18 @@ def kept(
     return Kept(frozenset(stays & {one.key for one in surplus}), tuple(problems))
 
 
+def apart(
+    doubles: Sequence[Found], kinds: Mapping[str, Kind], named: frozenset[str]
+) -> tuple[list[Found], list[Found]]:
+    """Of resources that are there twice, those that stay and those that may go.
+
+    One without a stamp was left by an interrupted run, and nothing has ever been written to it. One with a stamp may be
+    a copy that somebody made with its tags, and holds data as the first one does.
+    """
+    held = [one for one in doubles if kinds[one.kind].keeps_data and one.stamp and one.key not in named]
+    return held, [one for one in doubles if one not in held]
+
+
 def texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value

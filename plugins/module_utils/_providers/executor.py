@@ -57,6 +57,7 @@ class Executor:
         """Do every step. Raise ApplyError when one fails; those under way are waited for."""
         started = self.patience.clock()
         self._lock = threading.Lock()
+        going = frozenset(action.found.id for action in plan.actions if action.verb == "delete" and action.found)
         open_actions = {action.id: action for action in plan.actions}
         running: dict[Future[Found | None], Action] = {}
         finished: set[str] = set()
@@ -66,7 +67,7 @@ class Executor:
             while running or (open_actions and not failed):
                 if not failed:
                     for action in [one for one in open_actions.values() if one.needs <= finished]:
-                        running[pool.submit(self._do, action, plan.fingerprint)] = open_actions.pop(action.id)
+                        running[pool.submit(self._do, action, plan.fingerprint, going)] = open_actions.pop(action.id)
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     action = running.pop(future)
                     error = future.exception()
@@ -83,7 +84,7 @@ class Executor:
             raise ApplyError(failed, done, len(open_actions))
         return done
 
-    def _do(self, action: Action, fingerprint: str) -> None:
+    def _do(self, action: Action, fingerprint: str, going: frozenset[str]) -> None:
         handler = self.handlers[action.key.split("/", 1)[0]]
         found = action.found
         if action.verb == "delete" and found:
@@ -97,7 +98,7 @@ class Executor:
         if action.verb == "create":
             # The same step in the same world has the same token: an API that takes tokens makes it only once.
             token = hashlib.sha256(f"{self.uid} {action.key} {fingerprint}".encode()).hexdigest()[:32]
-            made = self.patience(lambda attempts: self._create(handler, wanted, token, attempts))
+            made = self.patience(lambda attempts: self._create(handler, wanted, token, attempts, going))
         elif found:
             current = found
             made = self.patience(lambda attempts: self._update(handler, current, wanted, action, attempts))
@@ -107,9 +108,13 @@ class Executor:
             self.world[action.key] = made
 
     @staticmethod
-    def _create(handler: Handler, wanted: Resource, token: str, attempts: int) -> Found:
-        """Make it, unless an attempt before has: its answer may have been lost, or its last call refused."""
-        made = [one for one in handler.observe() if one.key == wanted.key] if attempts else []
+    def _create(handler: Handler, wanted: Resource, token: str, attempts: int, going: frozenset[str]) -> Found:
+        """Make it, unless an attempt before has: its answer may have been lost, or its last call refused.
+
+        What the plan deletes may still be listed under the same key, and is not what was made.
+        """
+        seen = handler.observe() if attempts else ()
+        made = [one for one in seen if one.key == wanted.key and one.id not in going]
         if not made:
             return handler.create(wanted, token)
         if made[0].stamp == wanted.stamp:

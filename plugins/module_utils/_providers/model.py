@@ -38,6 +38,7 @@ class Kind:
     create_only: properties that matter at creation alone, such as user data. They are never compared.
     unordered: properties that are lists in no order.
     loose: properties that may come to point at nothing while the resource stays (what a volume is attached to).
+    growing: mutable properties that are numbers and can only become larger (the size of a disk).
     keeps_data: never deleted unless the user names it.
     replaceable: False where a replacement would take everything with it (a network): such a difference is an error.
     """
@@ -48,6 +49,7 @@ class Kind:
     create_only: frozenset[str] = frozenset()
     unordered: frozenset[str] = frozenset()
     loose: frozenset[str] = frozenset()
+    growing: frozenset[str] = frozenset()
     keeps_data: bool = False
     replaceable: bool = True
 

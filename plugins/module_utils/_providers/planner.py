@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from . import data, fingerprint, quorum
 from .errors import InvalidError, Problem
 from .graph import closure, ordered
 from .model import Action, Change, Drift, Found, Kind, Plan, Resource, references, resolved
-from .stamp import unchanged
+from .stamp import outdated, unchanged
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,17 @@ class _Planner:
         self.kept = kept.keys
         surplus = [one for key, one in self.world.items() if key not in self.desired and key not in kept.keys]
         surplus = quorum.without_waiting(surplus, self.world, self.waiting)
-        self.actions += [Action("delete", one.key, found=one) for one in (*surplus, *self.doubles)]
+        held, spare = data.apart(self.doubles, kinds, options.delete_data)
+        self.held = [f"{one.key} {one.id}" for one in held]
+        self.actions += [Action("delete", one.key, found=one) for one in (*surplus, *spare)]
 
     def going(self) -> frozenset[str]:
         """Keys of all that would be deleted, for good or to be made anew."""
-        return frozenset(action.key for action in self.actions if action.verb == "delete")
+        return frozenset(
+            action.key
+            for action in self.actions
+            if action.verb == "delete" and action.found is self.world.get(action.key)
+        )
 
     def plan(self) -> Plan:
         if self.problems:
@@ -77,7 +84,7 @@ class _Planner:
         return Plan(
             actions=self._connected(),
             drift=tuple(self.drift),
-            kept=tuple(sorted(self.kept)),
+            kept=tuple(sorted([*self.kept, *self.held])),
             deferred=tuple(sorted(self.waiting.items())),
             fingerprint=fingerprint.of(self.desired.values(), (*self.world.values(), *self.doubles), self.options),
         )
@@ -90,11 +97,26 @@ class _Planner:
             self.actions.append(Action("create", wanted.key, wanted=wanted))
             return
         changes = self._changes(wanted, found)
-        if not changes or wanted.key in self.waiting:
-            return
         kind = self.kinds[wanted.kind]
+        if wanted.key in self.waiting:
+            return
+        if not changes:
+            if kind.mutable and not self._drifted(wanted) and outdated(found.stamp, _compared(wanted, kind)):
+                self.actions.append(Action("update", wanted.key, found=found, wanted=wanted))
+            return
         fixed = [change for change in changes if change.field not in kind.mutable]
-        if not fixed:
+        shrinking = [one for one in changes if one.field in kind.growing and one.before and one.after < one.before]
+        if shrinking:
+            self.problems += [
+                Problem(
+                    wanted.key,
+                    f"{one.field} is {one.before}, and the description wants {one.after}",
+                    f"{one.before} or more: it can only grow",
+                    wanted.change or "the description",
+                )
+                for one in shrinking
+            ]
+        elif not fixed:
             self.actions.append(Action("update", wanted.key, found=found, wanted=wanted, changes=changes))
         elif kind.replaceable:
             self.new.add(wanted.key)
@@ -115,7 +137,7 @@ class _Planner:
         """What differs and is to be changed. What others changed is noted as drift and left, unless asked for."""
         kind = self.kinds[wanted.kind]
         staying = {key: one for key, one in self.world.items() if key not in self.new}
-        compared = {name: value for name, value in wanted.properties.items() if name not in kind.create_only}
+        compared = _compared(wanted, kind)
         as_made = unchanged(found.stamp, compared)
         changes = []
         for name, value in sorted(compared.items()):
@@ -131,6 +153,9 @@ class _Planner:
             else:
                 changes.append(change)
         return tuple(changes)
+
+    def _drifted(self, wanted: Resource) -> bool:
+        return any(drift.key == wanted.key for drift in self.drift)
 
     def _connected(self) -> tuple[Action, ...]:
         """The actions with what each of them has to wait for, in an order in which they could be done one by one."""
@@ -153,6 +178,10 @@ class _Planner:
                     needs |= {one.id for one in self.actions if one.verb == "delete" and one.key == action.key}
             connected[action.id] = replace(action, needs=frozenset(needs))
         return tuple(connected[id] for id in ordered({id: one.needs for id, one in connected.items()}))
+
+
+def _compared(wanted: Resource, kind: Kind) -> dict[str, Any]:
+    return {name: value for name, value in wanted.properties.items() if name not in kind.create_only}
 
 
 def unique(found: Sequence[Found]) -> tuple[dict[str, Found], list[Found]]:

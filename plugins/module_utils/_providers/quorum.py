@@ -28,12 +28,17 @@ def put_off(desired: Sequence[Resource], found: Sequence[Found], going: Iterable
     missing = sorted(one.key for one in desired if counts(one.kind, one.properties) and one.key not in there)
     if not leaving:
         return {}
+    # Providers that can stop a machine tell whether it runs. The one that does not may go; no other one may before.
+    stopped = {one.key for one in found if one.key in there and one.properties.get("running") is False}
+    resting = sorted(stopped - set(leaving))
+    if resting:
+        return dict.fromkeys(leaving, f"{', '.join(resting)} has to run first")
     if missing:
         reason = f"{', '.join(missing)} has to be a member of the cluster first"
         return dict.fromkeys(leaving, reason)
     # Machines that the description still has come after those that it no longer has.
     wanted = {one.key for one in desired}
-    first, *others = sorted(leaving, key=lambda key: (key in wanted, key))
+    first, *others = sorted(leaving, key=lambda key: (key not in stopped, key in wanted, key))
     return dict.fromkeys(others, f"after {first}: machines with etcd or a control plane go one at a time")
 
 

@@ -8,32 +8,41 @@ The file holds no orders. It says what was approved; the run that carries it out
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .errors import RefusedError
+from .fingerprint import digest
 from .model import Plan
 from .text import lines
 
-FORMAT = 1
+FORMAT = 2
 
 
-def document(plan: Plan, provider: str, infra_id: str) -> dict[str, Any]:
+def document(plan: Plan, provider: str, infra_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """settings: the provider's own, without secrets. An empty account looks like any other, wherever it is."""
     return {
         "format": FORMAT,
         "provider": provider,
         "cluster": infra_id,
+        "settings": digest(settings),
         "fingerprint": plan.fingerprint,
         "steps": lines(plan),
     }
 
 
-def check(saved: Any, plan: Plan, provider: str, infra_id: str) -> None:
+def check(saved: Any, plan: Plan, provider: str, infra_id: str, settings: Mapping[str, Any]) -> None:
     """Raise RefusedError unless the plan is the one that was saved, saying what has changed since."""
     if not isinstance(saved, dict) or saved.get("format") != FORMAT or not isinstance(saved.get("steps"), list):
         raise RefusedError("the approved plan is no plan that this version of the collection has saved")
     for name, seen in (("provider", provider), ("cluster", infra_id)):
         if saved.get(name) != seen:
             raise RefusedError(f"the approved plan is for the {name} {saved.get(name)}, and this is {seen}")
+    if saved.get("settings") != digest(settings):
+        raise RefusedError(
+            "the approved plan was made with other settings of the provider (its region or account, for one); look at "
+            "a new one and approve that, or change infrastructure_settings back"
+        )
     steps = lines(plan)
     if saved.get("fingerprint") == plan.fingerprint and saved["steps"] == steps:
         return

@@ -33,6 +33,16 @@ def stamp(properties: Properties) -> str:
     return _digest(names) + "".join(_digest(properties[name]) for name in names)
 
 
+def outdated(text: str, properties: Properties) -> bool:
+    """Whether a resource that is as it is wanted has no stamp, or one that says that it was wanted otherwise.
+
+    The first was interrupted before its last call. With the second, somebody has changed the resource, and then the
+    description was changed to be like it. The next thing that others change would not be told as theirs in either case.
+    """
+    own = stamp(properties)
+    return not text or (len(text) == len(own) and text[:DIGITS] == own[:DIGITS] and text != own)
+
+
 def unchanged(text: str, properties: Properties) -> frozenset[str]:
     """The names of the properties that are wanted as when the stamp was written.
 

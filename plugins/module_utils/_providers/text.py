@@ -28,6 +28,8 @@ def lines(plan: Plan) -> list[str]:
             continue
         verb = "replace" if action.replaces else action.verb
         details = "; ".join(change(one) for one in action.changes)
+        if action.verb == "update" and not action.changes:
+            details = "only its stamp"
         found.append(f"{verb} {action.key}" + (f" ({details})" if details else ""))
     found += [f"drift {drift.key} ({change(drift.change)})" for drift in plan.drift]
     found += [f"keep {key} (it holds data)" for key in plan.kept]

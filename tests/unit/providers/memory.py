@@ -38,6 +38,7 @@ KINDS = {
             needs=("machine", "key"),
             mutable=frozenset({"attached_to", "size_gib"}),
             loose=frozenset({"attached_to"}),
+            growing=frozenset({"size_gib"}),
             keeps_data=True,
             replaceable=False,
         ),

@@ -238,6 +238,116 @@ def test_a_double_that_an_interrupted_run_left_goes(memory: Memory) -> None:
     assert "machine-9999" not in memory.held and one.id in memory.held
 
 
+def test_what_was_interrupted_before_its_stamp_is_finished(memory: Memory) -> None:
+    """Or what others change later would count as ours, and be changed back unasked."""
+    one = next(one for one in of_kind(memory, "machine") if one.name == "worker-1")
+    memory.held[one.id] = replace(one, stamp="")
+    assert bring(memory) == ["update machine/worker-1 (only its stamp)"]
+    assert memory.held[one.id] == one
+    assert bring(memory) == []
+
+
+def test_drift_that_the_description_takes_over_is_wanted_from_then_on(memory: Memory) -> None:
+    drift(memory, "machine/worker-1", labels={"by": "hand"})
+    description = described()
+    description["pools"][1].update(count=1, labels={"by": "hand"})
+    assert "update machine/worker-1 (only its stamp)" in bring(memory, description)
+    drift(memory, "machine/worker-1", labels={})
+    lines = bring(memory, description)
+    assert [line for line in lines if "machine/worker-1" in line] == [
+        'drift machine/worker-1 (labels: {} -> {"by": "hand"})'
+    ]
+
+
+def test_a_disk_does_not_shrink(memory: Memory) -> None:
+    description = described()
+    description["pools"][1]["data_disks"][0]["size_gib"] = 50
+    with pytest.raises(InvalidError, match="size_gib is 100, and the description wants 50; wanted 100 or more"):
+        bring(memory, description)
+    assert memory.calls == []
+
+
+def test_a_double_with_data_stays_until_it_is_named(memory: Memory) -> None:
+    """Somebody copied a disk with its tags."""
+    one = of_kind(memory, "volume")[0]
+    memory.held["volume-9999"] = replace(one, id="volume-9999", created="9999")
+    assert bring(memory) == ["keep volume/worker-1-data volume-9999 (it holds data)"]
+    assert bring(memory, delete_data=frozenset({"volume/worker-1-data"})) == ["delete volume/worker-1-data"]
+    assert "volume-9999" not in memory.held and one.id in memory.held
+
+
+def test_a_double_of_a_control_plane_machine_puts_nothing_off(memory: Memory) -> None:
+    one = next(one for one in of_kind(memory, "machine") if one.name == "cp-2")
+    memory.held["machine-9999"] = replace(one, id="machine-9999", stamp="", created="9999")
+    description = described()
+    description["pools"][0]["cpu"] = 8
+    lines = bring(memory, description)
+    assert [line.split(" (")[0] for line in lines if "machine/cp" in line and "target" not in line] == [
+        "replace machine/cp-1",
+        "delete machine/cp-2",
+        "later machine/cp-2",
+        "later machine/cp-3",
+    ]
+
+
+def test_no_control_plane_machine_goes_while_another_one_is_stopped(memory: Memory) -> None:
+    drift(memory, "machine/cp-3", running=False)
+    description = described()
+    description["pools"][0]["cpu"] = 8
+    # The one that does not run goes first: the others are still a quorum.
+    lines = bring(memory, description)
+    assert "replace machine/cp-3 (size: 2x4 -> 8x4)" in lines
+    memory = Memory()
+    bring(memory, with_counts(5, 2))
+    drift(memory, "machine/cp-1", running=False)
+    lines = bring(memory, with_counts(3, 2))
+    assert [line for line in lines if "machine/cp" in line] == [
+        "later machine/cp-4 (machine/cp-1 has to run first)",
+        "later machine/cp-5 (machine/cp-1 has to run first)",
+    ]
+
+
+def test_what_is_made_and_deleted_is_waited_for_in_the_lists(memory: Memory) -> None:
+    """A provider whose lists are those of a while ago."""
+    description = with_counts(3, 2)
+    description["pools"][1]["cpu"] = 8
+    own = engine(memory, description)
+    plan = own.plan()
+    lists, old = own.handlers["machine"], list(own.handlers["machine"].observe())
+    lags = [old, old, old]
+    fresh = lists.observe
+    lists.observe = lambda: lags.pop() if lags else fresh()  # type: ignore[method-assign]
+    own.apply(plan)
+    assert not lags
+    assert {one.id for one in own.world.values() if one.kind == "machine"} == {
+        one.id for one in of_kind(memory, "machine")
+    }
+
+
+def test_what_is_deleted_and_still_listed_is_not_what_was_made(memory: Memory) -> None:
+    """Replaced with the very same properties, as drift is, by a call whose first attempt fails."""
+    drift(memory, "machine/worker-1", size="1x1")
+    own = engine(memory)
+    plan = own.plan(options=Options(revert_drift=True))
+    old = next(one for one in of_kind(memory, "machine") if one.name == "worker-1")
+    lists, failures = own.handlers["machine"], ["throttled"]
+    fresh = lists.observe
+
+    def before(call: str) -> None:
+        if call == "create machine/worker-1" and failures:
+            raise TransientError(failures.pop())
+
+    memory.before = before
+    lists.observe = lambda: [old, *fresh()] if old.id not in memory.held and failures == [] else fresh()  # type: ignore[method-assign]
+    seen: list[str] = []
+    own.patience = replace(own.patience, sleep=lambda seconds: seen.append("slept"))
+    with pytest.raises(ProviderError, match="machine/worker-1 is deleted and still listed"):
+        own.apply(plan)
+    assert "create machine/worker-1" in memory.calls
+    lists.observe = fresh  # type: ignore[method-assign]
+    assert engine(memory).plan().actions == ()
+
+
 def test_what_may_yet_succeed_is_tried_again() -> None:
     memory = Memory()
     failures = ["throttled"] * 3
@@ -269,12 +379,14 @@ def test_patience_ends_with_what_was_seen_last() -> None:
 def test_an_approved_plan_is_carried_out_only_in_the_same_world(memory: Memory) -> None:
     description = with_counts(3, 4)
     own = engine(memory, description)
-    approved = saved.document(own.plan(), "memory", own.spec.infra_id)
-    saved.check(approved, own.plan(), "memory", own.spec.infra_id)
+    approved = saved.document(own.plan(), "memory", own.spec.infra_id, {})
+    saved.check(approved, own.plan(), "memory", own.spec.infra_id, {})
     with pytest.raises(RefusedError, match="the description has changed"):
-        saved.check(approved, engine(memory, with_counts(3, 5)).plan(), "memory", own.spec.infra_id)
+        saved.check(approved, engine(memory, with_counts(3, 5)).plan(), "memory", own.spec.infra_id, {})
     drift(memory, "machine/worker-1", labels={"by": "hand"})
     with pytest.raises(RefusedError, match=r"the infrastructure has changed[\s\S]*drift machine/worker-1"):
-        saved.check(approved, own.plan(), "memory", own.spec.infra_id)
+        saved.check(approved, own.plan(), "memory", own.spec.infra_id, {})
     with pytest.raises(RefusedError, match="is for the cluster"):
-        saved.check(approved, own.plan(), "memory", "other-12345")
+        saved.check(approved, own.plan(), "memory", "other-12345", {})
+    with pytest.raises(RefusedError, match="other settings of the provider"):
+        saved.check(approved, own.plan(), "memory", own.spec.infra_id, {"region": "elsewhere"})

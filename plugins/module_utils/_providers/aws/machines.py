@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ProviderError, TransientError
 from ..model import Change, Found, Kind, Properties, Resource
-from .api import Api, tag_specification
+from .api import Api, tag_list, tag_specification
 from .ec2 import Ec2Handler
 
 # What EC2 has no field for is kept in tags. Their values hold letters, digits and a few signs only.
@@ -23,7 +23,7 @@ class Machine(Ec2Handler):
     kind = Kind(
         "machine",
         needs=("subnet", "security_group", "identity", "key", "route_table"),
-        mutable=frozenset({"security_groups", "identity", "running"}),
+        mutable=frozenset({"security_groups", "identity", "running", "pool", "roles"}),
         create_only=frozenset({"user_data", "image_id", "disk_key"}),
         unordered=frozenset({"security_groups"}),
     )
@@ -146,6 +146,9 @@ class Machine(Ec2Handler):
             self._associate(found, wanted)
         if "running" in changed:
             self.ec2("start_instances", wanted, InstanceIds=[found.id])
+        if changed & {"pool", "roles"}:
+            tags = tag_list({POOL: wanted.properties["pool"], ROLES: " ".join(wanted.properties["roles"])})
+            self.ec2("create_tags", wanted, Resources=[found.id], Tags=tags)
         return self.finish(wanted, found.id, **found.details)
 
     def _associate(self, found: Found, wanted: Resource) -> None:

@@ -51,7 +51,10 @@ class InternetGateway(Ec2Handler):
         return self._attach(wanted, answer["InternetGateway"]["InternetGatewayId"])
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
-        if found.properties["vpc"]:
+        vpc = found.properties["vpc"]
+        if vpc == wanted.properties["vpc"]:
+            return self.finish(wanted, found.id)
+        if vpc:
             self._detach(found)
         return self._attach(wanted, found.id)
 

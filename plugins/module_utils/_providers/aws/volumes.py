@@ -27,6 +27,7 @@ class Volume(Ec2Handler):
         mutable=frozenset({"size_gib", "type", "attached_to"}),
         create_only=frozenset({"device"}),
         loose=frozenset({"attached_to"}),
+        growing=frozenset({"size_gib"}),
         keeps_data=True,
         replaceable=False,
     )

@@ -168,6 +168,7 @@ class Volume(ArmHandler):
         mutable=frozenset({"size_gib", "storage", "attached_to"}),
         create_only=frozenset({"lun"}),
         loose=frozenset({"attached_to"}),
+        growing=frozenset({"size_gib"}),
         keeps_data=True,
         replaceable=False,
     )
