@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -25,6 +25,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.api
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.settings import Settings
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.aws.strategy import Aws
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.base import Strategy
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from backend import Drifted, portable
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from serving import Lasting
@@ -83,6 +84,17 @@ class Handler(Lasting, MotoRequestHandler):
 
 
 class AwsBackend:
+    # What EC2 and the others have no call to change. A bucket with a lock keeps its versions.
+    fixed = frozenset(
+        """
+        balancer.public bucket.lockable bucket.versioning listener.balancer machine.failure_domain machine.preemptible
+        machine.subnet route_table.vpc security_group.vpc subnet.cidr subnet.vpc subnet.zone target.machine
+        target.target_group target_group.port target_group.vpc volume.encrypted volume.failure_domain volume.key
+        vpc.cidr
+        """.split()
+    )
+    patience = Patience(limit=20, first=0.005, longest=0.05)
+
     def __init__(self) -> None:
         self.traffic = Traffic(DIALECT)
         application = self.traffic.around(Moto(create_backend_app))
@@ -165,17 +177,37 @@ class AwsBackend:
         zone = next(key for key, id in ids.items() if id == subnet)
         bucket, role = ids["bucket/backup"], ids["identity/nodes"]
         rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 65535, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
-        alias = {"DNSName": "elsewhere.example.com", "HostedZoneId": "Z1", "EvaluateTargetHealth": False}
-        record = {"Name": f"api.demo.{ZONE}", "Type": "A", "AliasTarget": alias}
-        batch = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record}]}
+        values = {"Name": f"api.demo.{ZONE}", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.9"}]}
+        batch = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": values}]}
         attributes = [{"Key": "load_balancing.cross_zone.enabled", "Value": "false"}]
-        balancer, targets = ids["balancer/api"], ids["target_group/api"]
-        ec2, s3, elb, table = self.ec2, self.s3, self.elb, ids["route_table/main"]
+        balancer, targets, listener = ids["balancer/api"], ids["target_group/api"], ids["listener/api"]
+        ec2, s3, elb, table, vpc = self.ec2, self.s3, self.elb, ids["route_table/main"], ids["vpc/main"]
+        volume, first = ids["volume/worker-1-data"], ids["machine/cp-1"]
+        association = next(iter(engine.world["route_table/main"].details["associations"].values()))
+        others = engine.world["balancer/api"].properties["subnets"][1:]
+
+        def resize() -> None:
+            ec2.stop_instances(InstanceIds=[first])
+            ec2.modify_instance_attribute(InstanceId=first, InstanceType={"Value": "m7i.4xlarge"})
+
+        def retarget() -> None:
+            group = elb.create_target_group(Name="theirs", Protocol="TCP", Port=443, VpcId=vpc, TargetType="instance")
+            arn = group["TargetGroups"][0]["TargetGroupArn"]
+            elb.modify_listener(
+                ListenerArn=listener, Port=8443, DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}]
+            )
+
+        def tag(id: str, name: str, value: str) -> Callable[[], object]:
+            return lambda: ec2.create_tags(Resources=[id], Tags=[{"Key": f"caravan.cluster/{name}", "Value": value}])
+
+        def nothing() -> None:
+            """The change before has done it, too."""
+
         return [
             Drifted(
                 "vpc/main",
                 "dns_hostnames",
-                lambda: ec2.modify_vpc_attribute(VpcId=ids["vpc/main"], EnableDnsHostnames={"Value": False}),
+                lambda: ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False}),
             ),
             Drifted(
                 zone,
@@ -187,12 +219,28 @@ class AwsBackend:
                 "routes",
                 lambda: ec2.delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0"),
             ),
+            Drifted("route_table/main", "subnets", lambda: ec2.disassociate_route_table(AssociationId=association)),
+            Drifted(
+                "internet_gateway/main",
+                "vpc",
+                lambda: ec2.detach_internet_gateway(InternetGatewayId=ids["internet_gateway/main"], VpcId=vpc),
+            ),
             Drifted(
                 "security_group/etcd",
                 "ingress",
                 lambda: ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule]),
             ),
+            Drifted("machine/cp-1", "size", resize),
+            Drifted("machine/cp-1", "image", tag(first, "image", "debian/11")),
+            Drifted("machine/cp-1", "root_disk", tag(first, "root-disk", "8 gp2 plain")),
+            Drifted("machine/worker-1", "pool", tag(machine, "pool", "theirs")),
+            Drifted("machine/worker-1", "roles", tag(machine, "roles", "mirror")),
             Drifted("machine/worker-1", "running", lambda: ec2.stop_instances(InstanceIds=[machine])),
+            Drifted(
+                "machine/worker-1",
+                "identity",
+                lambda: ec2.associate_iam_instance_profile(IamInstanceProfile={"Name": role}, InstanceId=machine),
+            ),
             Drifted(
                 "machine/worker-1",
                 "security_groups",
@@ -201,7 +249,11 @@ class AwsBackend:
             Drifted(
                 "volume/worker-1-data",
                 "attached_to",
-                lambda: ec2.detach_volume(VolumeId=ids["volume/worker-1-data"], InstanceId=machine),
+                lambda: ec2.detach_volume(VolumeId=volume, InstanceId=machine),
+            ),
+            Drifted("volume/worker-1-data", "type", lambda: ec2.modify_volume(VolumeId=volume, VolumeType="st1")),
+            Drifted(
+                "volume/worker-1-data", "size_gib", lambda: ec2.modify_volume(VolumeId=volume, Size=150), lasting=True
             ),
             Drifted("key/disks", "rotation", lambda: self.kms.disable_key_rotation(KeyId=ids["key/disks"])),
             Drifted("bucket/backup", "closed", lambda: s3.delete_public_access_block(Bucket=bucket)),
@@ -222,6 +274,11 @@ class AwsBackend:
                 lambda: self.iam.delete_role_policy(RoleName=role, PolicyName="caravan"),
             ),
             Drifted(
+                "identity/nodes",
+                "profile",
+                lambda: self.iam.remove_role_from_instance_profile(InstanceProfileName=role, RoleName=role),
+            ),
+            Drifted(
                 "balancer/api",
                 "cross_zone",
                 lambda: elb.modify_load_balancer_attributes(LoadBalancerArn=balancer, Attributes=attributes),
@@ -231,9 +288,13 @@ class AwsBackend:
                 "health_path",
                 lambda: elb.modify_target_group(TargetGroupArn=targets, HealthCheckPath="/healthz"),
             ),
+            Drifted("balancer/api", "subnets", lambda: elb.set_subnets(LoadBalancerArn=balancer, Subnets=others)),
+            Drifted("listener/api", "target_group", retarget),
+            Drifted("listener/api", "port", nothing),
             Drifted(
                 "record/api",
                 "alias",
                 lambda: self.dns.change_resource_record_sets(HostedZoneId=self.zone, ChangeBatch=batch),
             ),
+            Drifted("record/api", "values", nothing),
         ]

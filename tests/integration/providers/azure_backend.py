@@ -24,6 +24,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers import 
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.azure.api import Api
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.azure.settings import Settings
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.azure.strategy import Azure
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from azure_arm.arm import CLIENT, SUBSCRIPTION, TENANT, Arm
 from azure_arm.paths import parse
 from backend import Drifted, portable
@@ -59,6 +60,17 @@ DIALECT = Dialect(
 
 
 class AzureBackend:
+    # What Azure has no call to change, what is another resource by then (groups), and what is in use.
+    fixed = frozenset(
+        """
+        address.group balancer.address balancer.group balancer.subnet bucket.group bucket.lockable grant.principal
+        grant.role grant.scope identity.group interface.group interface.subnet key.group key.vault
+        machine.failure_domain machine.group machine.interface machine.preemptible network.cidr network.group
+        network.subnet security_group.group vault.group volume.failure_domain volume.group volume.key
+        """.split()
+    )
+    patience = Patience(limit=20, first=0.005, longest=0.05)
+
     def __init__(self) -> None:
         logging.getLogger("azure").setLevel(logging.CRITICAL)
         self.arm = Arm(secrets.token_urlsafe(16))
@@ -152,7 +164,14 @@ class AzureBackend:
         machine = self.arm.resources[ids["machine/worker-1"]]
         view, key = properties["machine/worker-1"]["instanceView"], properties["key/disks"]
         detach = {"dataDisksToDetach": [{"diskId": ids["volume/worker-1-data"]}]}
-        balancer = properties["balancer/api"]
+        balancer, first = properties["balancer/api"], self.arm.resources[ids["machine/cp-1"]]
+        ports = balancer["loadBalancingRules"][0]["properties"]
+        subnets = [
+            properties["network/main"]["subnets"][0]["properties"],
+            self.arm.resources[f"{ids['network/main']}/subnets/nodes"]["properties"],
+        ]
+        nat = f"{ids['network/main'].rpartition('/virtualnetworks/')[0]}/natgateways/theirs"
+        container = f"{ids['bucket/backup']}/blobservices/default/containers/backup"
         grants = [id for id in self.arm.resources if f"{ids['vault/main']}/providers/microsoft.authorization" in id]
         encryption = next(id for id in grants if id not in ids.values())
         return [
@@ -160,6 +179,31 @@ class AzureBackend:
                 "security_group/cp", "rules", lambda: properties["security_group/cp"]["securityRules"].append(opened)
             ),
             Drifted("interface/cp-1", "pools", lambda: address.pop("loadBalancerBackendAddressPools")),
+            Drifted("interface/cp-1", "address", lambda: address.pop("publicIPAddress")),
+            Drifted("network/main", "nat", lambda: [one.update(natGateway={"id": nat}) for one in subnets]),
+            Drifted("balancer/api", "port", lambda: ports.update(frontendPort=443)),
+            Drifted("machine/worker-1", "pool", lambda: machine["tags"].update({"caravan.cluster.pool": "theirs"})),
+            Drifted(
+                "machine/cp-1", "size", lambda: first["properties"]["hardwareProfile"].update(vmSize="Standard_D8s_v5")
+            ),
+            Drifted("machine/cp-1", "image", lambda: first["tags"].update({"caravan.cluster.image": "debian/11"})),
+            Drifted(
+                "machine/cp-1",
+                "root_disk",
+                lambda: first["tags"].update({"caravan.cluster.root-disk": "8 standard platform"}),
+            ),
+            Drifted(
+                "volume/worker-1-data",
+                "storage",
+                lambda: self.arm.resources[ids["volume/worker-1-data"]].update(sku={"name": "Standard_LRS"}),
+            ),
+            Drifted(
+                "volume/worker-1-data",
+                "size_gib",
+                lambda: properties["volume/worker-1-data"].update(diskSizeGB=150),
+                lasting=True,
+            ),
+            Drifted("bucket/backup", "container", lambda: self.arm.resources.pop(container)),
             Drifted("interface/worker-1", "security_group", lambda: self._swap_groups(ids)),
             Drifted("balancer/api", "health_path", lambda: balancer["probes"][0]["properties"].update(requestPath="/")),
             Drifted(

@@ -15,11 +15,15 @@ from traffic import Traffic
 
 @dataclass(frozen=True)
 class Drifted:
-    """Somebody else changes one property of one resource. `change` does it, at the server and not through us."""
+    """Somebody else changes one property of one resource. `change` does it, at the server and not through us.
+
+    lasting: nobody can change it back.
+    """
 
     key: str
     field: str
     change: Callable[[], object]
+    lasting: bool = False
 
     def __str__(self) -> str:
         return f"{self.key} {self.field}"
@@ -51,7 +55,10 @@ def portable(zone: str, name: str, *, grants: Sequence[str], **changes: Any) -> 
 
 
 class Backend(Protocol):
+    """fixed: `kind.field` of all that is compared and that nobody can change while the resource exists."""
+
     traffic: Traffic
+    fixed: frozenset[str]
 
     def description(self, name: str = "demo", **changes: Any) -> dict[str, Any]:
         """The portable description, with what is the provider's own."""

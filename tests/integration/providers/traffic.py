@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -75,8 +76,10 @@ class Traffic:
     def calm(self) -> None:
         with self._lock:
             self._left: int | None = None
+            self._known: set[Any] | None = None
             self._throttle_every = self._conflicts = self._lag = 0
-            self._count = self._changes = self.stale = 0
+            self._changes = self.stale = 0
+            self._chance = random.Random(1)
             self._lists: dict[Any, Recorded] = {}
 
     def crash_after(self, count: int) -> None:
@@ -84,8 +87,17 @@ class Traffic:
         with self._lock:
             self._left = count
 
+    def crash_at_new(self, known: set[Any]) -> None:
+        """The first mutating request that is not `known` is carried out, and becomes known. Its answer is lost, and all
+        that follows. So one run after the other gets one request further."""
+        with self._lock:
+            self._known = known
+
     def throttle(self, every: int) -> None:
-        """Every so-manieth request, of any kind, is asked to come back later."""
+        """One of so many requests, of any kind, is asked to come back later: by chance, but the same at every time.
+
+        A fixed rhythm would meet an operation of as many calls at the same call whenever it is tried again.
+        """
         with self._lock:
             self._throttle_every = every
 
@@ -106,13 +118,14 @@ class Traffic:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
             request = self.dialect.request(environ, body)
-            fault, lost = self._fault(request)
+            key = (request, environ.get("QUERY_STRING"), body)
+            fault, lost = self._fault(request, key)
             if fault and not lost:
                 return self._answer(fault, start_response)
             with self._lock:
                 self.requests.append(request)
             if not fault and request.listing:
-                return self._listed(application, (request, environ.get("QUERY_STRING"), body), environ, start_response)
+                return self._listed(application, key, environ, start_response)
             if not fault:
                 return application(environ, start_response)
             for _chunk in application(environ, lambda *arguments: lambda data: None):
@@ -139,11 +152,13 @@ class Traffic:
         start_response(told[0], told[1])
         return [body]
 
-    def _fault(self, request: Request) -> tuple[Answer | None, bool]:
+    def _fault(self, request: Request, key: Any) -> tuple[Answer | None, bool]:
         """What to answer in the server's place, and whether the server is to do its work all the same."""
         with self._lock:
-            self._count += 1
             self._changes += request.mutating
+            if self._known is not None and self._left is None and request.mutating and key not in self._known:
+                self._known.add(key)
+                self._left = 1
             if self._left is not None:
                 if not request.mutating:
                     return (None, False) if self._left > 0 else (self.dialect.refused(request), False)
@@ -152,7 +167,7 @@ class Traffic:
             if self._conflicts and request.mutating:
                 self._conflicts -= 1
                 return self.dialect.conflict(request), False
-            if self._throttle_every and self._count % self._throttle_every == 0:
+            if self._throttle_every and self._chance.random() * self._throttle_every < 1:
                 return self.dialect.throttled(request), False
             return None, False
 

@@ -130,7 +130,7 @@ class Behaviour:
 
     def _check_disks(self, key: str, body: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
         own, before = body.get("properties") or {}, (old or {}).get("properties") or {}
-        if own.get("diskSizeGB", 1) < before.get("diskSizeGB", 0):
+        if own.get("diskSizeGB", before.get("diskSizeGB", 0)) < before.get("diskSizeGB", 0):
             raise Refused(400, "OperationNotAllowed", "Disk size cannot be reduced.")
         used = at(own, "encryption.diskEncryptionSetId")
         if used and used != at(before, "encryption.diskEncryptionSetId"):
