@@ -53,7 +53,8 @@ class BaremetalBackend:
     # What claims say can be changed by who holds the key, and then it is so: nothing else tells it. The rest is in the
     # settings, and a record's name is what it is found by.
     fixed = frozenset(
-        {f"machine.{name}" for name in ("pool", "roles", "image", "server", "size", "failure_domain")} | {"record.name"}
+        {f"machine.{name}" for name in ("pool", "roles", "image", "server", "size", "failure_domain", "installed")}
+        | {"record.name"}
     )
     # A transfer is signed, from the primary name server and of that moment: none can be told again later.
     lags = False

@@ -17,7 +17,7 @@ import dns.name
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
-from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError, TransientError
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.executor import ApplyError
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.planner import Options
@@ -89,6 +89,34 @@ def test_what_others_switched_off_is_switched_on_and_not_installed_again(site: B
     server = own.world["machine/worker-1"].id
     site.controllers.reset()
     again = engine(site)
+    again.apply(again.plan(options=Options(revert_drift=True)))
+    assert site.controllers.is_on(server) and site.controllers.boots_from(server) == "Hdd"
+
+
+def is_on(site: BaremetalBackend, server: str) -> None:
+    if not site.controllers.is_on(server):
+        raise TransientError(f"{server} is off")
+
+
+def test_an_interrupted_run_does_not_install_a_machine_twice(site: BaremetalBackend) -> None:
+    """It ends when the server has been started, and before that is written down."""
+    description = site.description()
+    description["pools"][1]["count"] = 0
+    site.traffic.clear()
+    bring(site, description)
+    calls = [name.rpartition("/")[2] for name in site.traffic.mutating]
+    site.reset()
+    site.traffic.crash_after(calls.index("ComputerSystem.Reset") + 1)
+    with pytest.raises(ApplyError):
+        bring(site, description)
+    site.traffic.calm()
+    server = "small-1"
+    PATIENCE(lambda attempts: is_on(site, server))
+    assert site.controllers.boots_from(server) == "Pxe"
+    site.controllers.forget_medium(server)
+    bring(site, description)
+    site.controllers.set_power(server, False)
+    again = engine(site, description)
     again.apply(again.plan(options=Options(revert_drift=True)))
     assert site.controllers.is_on(server) and site.controllers.boots_from(server) == "Hdd"
 

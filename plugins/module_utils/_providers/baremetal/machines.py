@@ -25,11 +25,12 @@ ASKED = 16  # controllers at a time
 class Machine(Handler):
     """One claim and one server. Its id is the server's name.
 
-    A machine without a stamp has never been started to its end, so it is started from its installation medium again.
-    One that others have switched off is only switched on.
+    A machine without a stamp is not known to have been started for its first time. If it is off, it is started from its
+    installation medium; if it is on, a run has been interrupted after that, and it is left to its installation. One
+    with a stamp that others have switched off is only switched on.
     """
 
-    kind = Kind("machine", mutable=frozenset({"running"}), create_only=frozenset({"boot"}))
+    kind = Kind("machine", mutable=frozenset({"installed", "running"}), create_only=frozenset({"boot"}))
 
     def __init__(self, claims: Claims, redfish: Redfish, settings: Settings, ownership: Ownership) -> None:
         self.claims, self.redfish, self.settings, self.ownership = claims, redfish, settings, ownership
@@ -75,8 +76,7 @@ class Machine(Handler):
                 raise ProviderError(f"{wanted.key}: the claim on server {server.name} is gone from the zone")
             text = self._text(wanted, wanted.stamp)
             self.claims.zones.replace(self.claims.zone, {(claim.owner, "TXT"): [text]}, (claim.owner, [claim.text]))
-        properties = {**wanted.properties, "running": True}
-        return self._found(wanted.name, server, properties, wanted.stamp)
+        return self._found(wanted.name, server, {**wanted.properties, "running": True}, wanted.stamp)
 
     def delete(self, found: Found) -> None:
         """The claim goes last: until then nobody else takes a server that may still run. Disks are left as they are."""
@@ -115,6 +115,7 @@ class Machine(Handler):
             "server": server.name,
             "size": server.size,
             "failure_domain": server.failure_domain,
+            "installed": bool(stamp),
             "running": running,
         }
         details: Mapping[str, object] = {

@@ -9,8 +9,9 @@ Basic authentication over TLS leaves no sessions behind: controllers have few of
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from ..errors import ProviderError, TransientError
@@ -28,9 +29,12 @@ class UnauthorizedError(ProviderError):
 
 
 class Redfish:
-    def __init__(self, settings: Settings, patience: Patience | None = None) -> None:
+    """patience: how long a change of power may take. busy: how long a controller may say that it is."""
+
+    def __init__(self, settings: Settings, patience: Patience | None = None, busy: Patience | None = None) -> None:
         self.settings = settings
         self.patience = patience or Patience(limit=settings.shutdown_timeout, longest=2)
+        self.busy = busy or Patience()
 
     def is_on(self, server: Server) -> bool:
         return self._call(server, lambda sushy, system: bool(system.power_state != sushy.PowerState.OFF))
@@ -39,18 +43,17 @@ class Redfish:
         """Switch it on, and with `boot` have it start from there this once."""
 
         def step(sushy: Any, system: Any) -> None:
+            if boot and boot.method == "virtual_media":
+                self._order(server, sushy, lambda: _insert(sushy, system, boot.image))
             if boot and boot.method != "disk":
-                if boot.method == "virtual_media":
-                    _insert(sushy, system, boot.image)
-                system.set_system_boot_options(
-                    target=sushy.BootSource.PXE if boot.method == "pxe" else sushy.BootSource.CD,
-                    enabled=sushy.BootSourceOverrideEnabled.ONCE,
-                    mode=sushy.BootSourceOverrideMode.UEFI
-                    if boot.mode == "uefi"
-                    else sushy.BootSourceOverrideMode.LEGACY,
-                )
-            system.reset_system(sushy.ResetType.ON)
-            self._wait(server, system, sushy.PowerState.ON)
+                uefi, bios = sushy.BootSourceOverrideMode.UEFI, sushy.BootSourceOverrideMode.LEGACY
+                options = {
+                    "target": sushy.BootSource.PXE if boot.method == "pxe" else sushy.BootSource.CD,
+                    "enabled": sushy.BootSourceOverrideEnabled.ONCE,
+                    "mode": uefi if boot.mode == "uefi" else bios,
+                }
+                self._order(server, sushy, lambda: system.set_system_boot_options(**options))
+            self._switch(server, sushy, system, sushy.ResetType.ON, sushy.PowerState.ON)
 
         self._call(server, step)
 
@@ -61,29 +64,41 @@ class Redfish:
         """
 
         def step(sushy: Any, system: Any) -> None:
-            for way in (sushy.ResetType.GRACEFUL_SHUTDOWN, sushy.ResetType.FORCE_OFF):
-                if system.power_state == sushy.PowerState.OFF:
-                    break
-                if way not in system.get_allowed_reset_system_values():
-                    continue
-                system.reset_system(way)
-                try:
-                    self._wait(server, system, sushy.PowerState.OFF)
-                except ProviderError:
-                    if way == sushy.ResetType.FORCE_OFF:
-                        raise
+            off = sushy.PowerState.OFF
+            graceful = sushy.ResetType.GRACEFUL_SHUTDOWN
+            if graceful in system.get_allowed_reset_system_values():
+                with contextlib.suppress(ProviderError):
+                    self._switch(server, sushy, system, graceful, off)
+            self._switch(server, sushy, system, sushy.ResetType.FORCE_OFF, off)
             if self.settings.boot.method == "virtual_media":
-                _eject(sushy, system)
+                self._order(server, sushy, lambda: _eject(sushy, system))
 
         self._call(server, step)
 
-    def _wait(self, server: Server, system: Any, wanted: Any) -> None:
+    def _switch(self, server: Server, sushy: Any, system: Any, way: Any, wanted: Any) -> None:
+        """Order a change of power that has not come about yet, and wait for it."""
+
+        def order() -> None:
+            system.refresh(force=True)
+            if system.power_state != wanted:
+                system.reset_system(way)
+
         def look(attempts: int) -> None:
             system.refresh(force=True)
             if system.power_state != wanted:
                 raise TransientError(f"server {server.name} is {system.power_state.value}, and is to be {wanted.value}")
 
+        self._order(server, sushy, order)
         self.patience(look)
+
+    def _order(self, server: Server, sushy: Any, send: Callable[[], None]) -> None:
+        """Send it again where the controller is busy, without going back to all that led here."""
+
+        def step(attempts: int) -> None:
+            with _translated(sushy, _about(server)):
+                send()
+
+        self.busy(step)
 
     def _call(self, server: Server, step: Callable[[Any, Any], Answer]) -> Answer:
         try:
@@ -94,8 +109,7 @@ class Redfish:
             raise ProviderError(MISSING.format(error)) from error
         # It writes to its logger what it also raises, and a logger that nobody listens to writes to the terminal.
         logging.getLogger("sushy").addHandler(logging.NullHandler())
-        about = f"server {server.name} ({server.bmc})"
-        try:
+        with _translated(sushy, _about(server)):
             root = sushy.Sushy(
                 server.bmc,
                 auth=sushy.auth.BasicAuth(self.settings.bmc_username, self.settings.password(server)),
@@ -107,18 +121,28 @@ class Redfish:
                 connect_timeout=CONNECT,
             )
             return step(sushy, root.get_system(_path(server)))
-        except sushy.exceptions.AccessError as error:
-            raise UnauthorizedError(f"{about}: {_said(error)}") from error
-        except sushy.exceptions.HTTPError as error:
-            if error.status_code in TRANSIENT:
-                raise TransientError(f"{about}: {_said(error)}") from error
-            raise ProviderError(f"{about}: {_said(error)}") from error
-        except sushy.exceptions.ConnectionError as error:
-            # What is wrong with a certificate does not get better.
-            wrong = "certificate" in str(error).lower()
-            raise (ProviderError if wrong else TransientError)(f"{about}: {_said(error)}") from error
-        except sushy.exceptions.SushyError as error:
-            raise ProviderError(f"{about}: {_said(error)}") from error
+
+
+def _about(server: Server) -> str:
+    return f"server {server.name} ({server.bmc})"
+
+
+@contextlib.contextmanager
+def _translated(sushy: Any, about: str) -> Iterator[None]:
+    """sushy's errors as ours. What is busy, or does not answer, may do so later."""
+    try:
+        yield
+    except sushy.exceptions.AccessError as error:
+        raise UnauthorizedError(f"{about}: {_said(error)}") from error
+    except sushy.exceptions.HTTPError as error:
+        kind = TransientError if error.status_code in TRANSIENT else ProviderError
+        raise kind(f"{about}: {_said(error)}") from error
+    except sushy.exceptions.ConnectionError as error:
+        # What is wrong with a certificate does not get better.
+        wrong = "certificate" in str(error).lower()
+        raise (ProviderError if wrong else TransientError)(f"{about}: {_said(error)}") from error
+    except sushy.exceptions.SushyError as error:
+        raise ProviderError(f"{about}: {_said(error)}") from error
 
 
 def _path(server: Server) -> str | None:

@@ -139,6 +139,7 @@ class Baremetal(Strategy):
             "server": server.name if server else "",
             "size": server.size if server else "",
             "failure_domain": server.failure_domain if server else "",
+            "installed": True,
             "running": True,
             "boot": self._boot(name, pool, server.name if server else ""),
         }

@@ -106,10 +106,14 @@ class Controllers:
         """By somebody who stands before it."""
         self.driver._update(self.ids[server], power_state="On" if on else "Off", pending_power=None)
 
+    def forget_medium(self, server: str) -> None:
+        """As a server does once it has started from it; the emulator's do not."""
+        self.driver._update(self.ids[server], boot_device="Hdd")
+
     def reset(self) -> None:
-        for server, id in self.ids.items():
+        for server in self.ids:
             self.set_power(server, False)
-            self.driver._update(id, boot_device="Hdd")
+            self.forget_medium(server)
 
     def stop(self) -> None:
         self.server.shutdown()
