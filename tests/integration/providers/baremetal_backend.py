@@ -56,8 +56,6 @@ class BaremetalBackend:
         {f"machine.{name}" for name in ("pool", "roles", "image", "server", "size", "failure_domain", "installed")}
         | {"record.name"}
     )
-    # A transfer is signed, from the primary name server and of that moment: none can be told again later.
-    lags = False
 
     def __init__(self) -> None:
         self.traffic = Traffic(DIALECT)

@@ -82,8 +82,6 @@ class LocalBackend:
         | {f"machine.{name}" for name in ("pool", "roles", "image", "size", "failure_domain")}
         | {f"machine.{name}" for name in ("network", "address", "disks")}
     )
-    # podman's lists are of the moment: they are one file that it locks.
-    lags = False
 
     def __init__(self) -> None:
         self.traffic = Traffic(DIALECT)
