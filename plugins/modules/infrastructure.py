@@ -25,7 +25,7 @@ options:
   provider:
     description: The provider.
     type: str
-    choices: [aws, azure, baremetal, local]
+    choices: [aws, azure, baremetal, local, openstack]
     required: true
   settings:
     description: >-

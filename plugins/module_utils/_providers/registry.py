@@ -18,6 +18,7 @@ STRATEGIES = {
     "azure": ("azure.strategy", "Azure"),
     "baremetal": ("baremetal.strategy", "Baremetal"),
     "local": ("local.strategy", "Local"),
+    "openstack": ("openstack.strategy", "OpenStack"),
 }
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import openstack
@@ -20,6 +20,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import 
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._providers import spec_read
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.openstack.strategy import OpenStack
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from backend import Drifted, portable
 from openstack_cloud.cloud import Cloud
 from openstack_cloud.configuration import REGION, SERVICES
@@ -62,6 +63,16 @@ DIALECT = Dialect(
 
 
 class OpenStackBackend:
+    # What Neutron, Nova and Cinder have no call to change.
+    fixed = frozenset(
+        """
+        floating_ip.external machine.failure_domain port.subnet server_group.policy subnet.cidr subnet.network
+        volume.encrypted volume.failure_domain volume.type
+        """.split()
+    )
+    # Machines and disks take seconds here, too, and every question keeps the services from their work.
+    patience = Patience(limit=180, first=0.2, longest=1)
+
     def __init__(self) -> None:
         logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
         self.traffic = Traffic(DIALECT)
@@ -156,6 +167,8 @@ class OpenStackBackend:
             project_domain_id="default",
             region_name=REGION,
             interface="internal",
+            # From here on, disks that are in use can be made larger.
+            block_storage_default_microversion="3.42",
         )
 
     # -- a test's own part of the cloud ----------------------------------------------------------------------
@@ -181,6 +194,21 @@ class OpenStackBackend:
         os.environ.update(self.environment)
         self.theirs = self.admin.network.create_network(name="theirs", project_id=self.project.id)
         self.traffic.clear()
+
+    def restricted(self, rules: list[dict[str, str]]) -> dict[str, str]:
+        """An application credential of the test's user that may make these calls alone: the SDK's variables for it."""
+        user = openstack.connect(load_yaml_config=False, load_envvars=True)
+        own = {"name": "restricted", "access_rules": rules}
+        answer = user.identity.post(
+            f"/users/{self.user.id}/application_credentials", json={"application_credential": own}
+        )
+        made = answer.json()["application_credential"]
+        self.traffic.clear()
+        return {
+            "OS_AUTH_TYPE": "v3applicationcredential",
+            "OS_APPLICATION_CREDENTIAL_ID": made["id"],
+            "OS_APPLICATION_CREDENTIAL_SECRET": made["secret"],
+        }
 
     def stop(self) -> None:
         if self.front:
@@ -236,16 +264,27 @@ class OpenStackBackend:
         admin, ids = self.admin, {key: one.id for key, one in engine.world.items()}
         network = admin.network
         machine, group = ids["machine/worker-1"], ids["security_group/etcd"]
+        first, volume, router = ids["machine/cp-1"], ids["volume/worker-1-data"], ids["router/main"]
         opened = {"direction": "ingress", "protocol": "tcp", "port_range_min": 1, "port_range_max": 65535}
         rule = {"security_group_id": group, "remote_ip_prefix": "0.0.0.0/0", "ethertype": "IPv4", **opened}
+        # Of the group's own project, as its users would make it.
+        rule["project_id"] = self.project.id
+
+        def alone(name: str) -> Drifted:
+            key = f"floating_ip/{name}"
+            return Drifted(key, "port", lambda: network.update_ip(ids[key], port_id=None))
+
+        def subnet(**changes: Any) -> Callable[[], object]:
+            return lambda: network.update_subnet(ids["subnet/main"], **changes)
+
+        def tell(machine: str, name: str, value: str) -> Callable[[], object]:
+            changed = {f"caravan.cluster.{name}": value}
+            return lambda: admin.compute.set_server_metadata(machine, **changed)
+
         return [
             Drifted("network/main", "up", lambda: network.update_network(ids["network/main"], is_admin_state_up=False)),
-            Drifted(
-                "subnet/main",
-                "dns_servers",
-                lambda: network.update_subnet(ids["subnet/main"], dns_nameservers=["192.0.2.53"]),
-            ),
-            Drifted("subnet/main", "dhcp", lambda: network.update_subnet(ids["subnet/main"], is_dhcp_enabled=False)),
+            Drifted("subnet/main", "dns_servers", subnet(dns_nameservers=["192.0.2.53"])),
+            Drifted("subnet/main", "dhcp", subnet(is_dhcp_enabled=False)),
             Drifted("security_group/etcd", "ingress", lambda: network.create_security_group_rule(**rule)),
             Drifted(
                 "port/worker-1",
@@ -253,14 +292,32 @@ class OpenStackBackend:
                 lambda: network.update_port(ids["port/worker-1"], security_group_ids=[group]),
             ),
             Drifted("port/cp-1", "shared", lambda: network.update_port(ids["port/cp-1"], allowed_address_pairs=[])),
-            Drifted("floating_ip/api", "port", lambda: network.update_ip(ids["floating_ip/api"], port_id=None)),
-            Drifted("machine/worker-1", "roles", lambda: self._tell(machine, "caravan.cluster.roles", "mirror")),
+            # A router that addresses depend on cannot be changed.
+            *(alone(name) for name in ("api", "cp-1", "worker-1")),
+            Drifted(
+                "router/main",
+                "subnets",
+                lambda: network.remove_interface_from_router(router, subnet_id=ids["subnet/main"]),
+            ),
+            Drifted("router/main", "external", lambda: network.update_router(router, external_gateway_info={})),
+            Drifted("machine/worker-1", "pool", tell(machine, "pool", "theirs")),
+            Drifted("machine/worker-1", "roles", tell(machine, "roles", "mirror")),
             Drifted("machine/worker-1", "running", lambda: self._stop(machine)),
-            Drifted("volume/worker-1-data", "attached_to", lambda: self._detach(machine, ids["volume/worker-1-data"])),
+            Drifted("volume/worker-1-data", "attached_to", lambda: self._detach(machine, volume)),
+            Drifted("volume/worker-1-data", "size_gib", lambda: self._extend(volume), lasting=True),
+            Drifted("machine/cp-1", "image", tell(first, "image", "debian/11")),
+            Drifted("machine/cp-1", "root_disk", tell(first, "root-disk", "8 fast")),
+            Drifted("machine/cp-1", "size", tell(first, "size", "large")),
+            Drifted("machine/cp-1", "port", lambda: admin.compute.delete_server_interface(ids["port/cp-1"], first)),
+            Drifted("machine/cp-1", "failed", lambda: admin.compute.reset_server_state(first, "error")),
         ]
 
-    def _tell(self, machine: str, name: str, value: str) -> None:
-        self.admin.compute.set_server_metadata(machine, **{name: value})
+    def _extend(self, volume: str) -> None:
+        storage = self.admin.block_storage
+        storage.extend_volume(volume, 150)
+        deadline = time.monotonic() + 30
+        while storage.get_volume(volume).size != 150 and time.monotonic() < deadline:
+            time.sleep(0.2)
 
     def _stop(self, machine: str) -> None:
         server = self.admin.compute.get_server(machine)

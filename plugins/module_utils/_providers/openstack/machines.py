@@ -18,10 +18,10 @@ from .offer import Offer
 
 Json = Mapping[str, Any]
 # What Nova has no field for is kept in metadata.
-POOL, ROLES, IMAGE, ROOT_DISK, SIZE, FLAVOR = (
-    f"caravan.cluster.{name}" for name in ("pool", "roles", "image", "root-disk", "size", "flavor")
+POOL, ROLES, IMAGE, ROOT_DISK, SIZE, FLAVOR, PORT = (
+    f"caravan.cluster.{name}" for name in ("pool", "roles", "image", "root-disk", "size", "flavor", "port")
 )
-# A machine on its way, and one that will run no more.
+# A machine on its way, and one that is none any more.
 COMING, GONE = frozenset({"BUILD"}), frozenset({"DELETED", "SOFT_DELETED"})
 
 
@@ -96,7 +96,8 @@ class Machine(Handler):
             for item in self.api.pages("compute", "/servers/detail", "servers", tags=self.tag, limit=500)
             if self.ownership.owns(item["metadata"]) and item["status"] not in GONE and not _deleting(item)
         ]
-        ports = self._ports() if items else {}
+        # Those on their way have none yet.
+        ports = self._ports() if any(item["status"] not in COMING for item in items) else {}
         for item in items:
             port, addresses = ports.get(item["id"], (None, []))
             yield self._found(item, port, addresses)
@@ -128,7 +129,8 @@ class Machine(Handler):
             "root_disk": metadata.get(ROOT_DISK, ""),
             "failure_domain": item.get("OS-EXT-AZ:availability_zone") or "",
             "size": size,
-            "port": port,
+            # Neutron hears of the machine when Nova has found a host for it.
+            "port": port or (metadata.get(PORT) if item["status"] in COMING else None),
             "running": item["status"] in ("ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "PASSWORD"),
             "failed": item["status"] == "ERROR",
         }
@@ -159,6 +161,7 @@ class Machine(Handler):
             ROOT_DISK: own["root_disk"],
             SIZE: own["size"],
             FLAVOR: flavor["name"],
+            PORT: own["port"],
         }
         disk = {
             "boot_index": 0,

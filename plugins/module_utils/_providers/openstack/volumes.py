@@ -28,6 +28,7 @@ class Volume(Handler):
         needs=("machine",),
         mutable=frozenset({"size_gib", "attached_to"}),
         loose=frozenset({"attached_to"}),
+        growing=frozenset({"size_gib"}),
         keeps_data=True,
         replaceable=False,
     )

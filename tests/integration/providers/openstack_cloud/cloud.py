@@ -25,7 +25,7 @@ ROOT = HERE.parents[3]
 ENVIRONMENT = ROOT / ".caravan" / "openstack"
 PASTE = {"glance": "glance-api-paste.ini"} | dict.fromkeys(("neutron", "nova", "cinder"), "api-paste.ini")
 DIRECTORIES = ("fernet", "credentials", "locks", "images/staging", "images/tasks", "neutron", "nova", "cinder")
-STARTING = 120
+STARTING = 300
 # Neutron finds its drivers by what packages say of themselves.
 ENTRY_POINTS = "[neutron.ml2.mechanism_drivers]\ncaravan = network_driver:Ports\n"
 

@@ -9,8 +9,10 @@ API, conductor, scheduler and hosts) is one process.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -147,6 +149,8 @@ def main(service: str, port: int, prefix: str) -> None:
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     WSGIRequestHandler.protocol_version = "HTTP/1.1"
+    # `kill -USR1` shows what its threads are doing, in <service>.out.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", port, application, threaded=True)
     # It ends with whoever started it: that one holds the other end of this pipe.
