@@ -144,7 +144,7 @@ class AzureBackend:
 
     def strategy(self, description: dict[str, Any], **settings: Any) -> Azure:
         strategy = Azure(spec_read.read(description), self.settings(**settings))
-        if not settings:
+        if not settings and self.environment.items() <= os.environ.items():
             # Clients take a tenth of a second and a handshake each, and a test has many strategies: they share theirs.
             strategy.api.client = self.api.client  # type: ignore[method-assign]
         return strategy

@@ -285,10 +285,11 @@ def test_lists_that_lag_behind_are_waited_for(backend: Backend) -> None:
     own = engine(backend)
     own.apply(own.plan())
     assert sorted(machine.name for machine in own.outputs().machines) == ["cp-1", "worker-1"]
-    assert bring(backend) == []
+    # Lists of details may lag for longer. Then something seems to be changed by others, and is left as it is.
+    assert not engine(backend).plan()
     bring(backend, with_workers(backend, 2))
     bring(backend, with_workers(backend, 1))
-    assert bring(backend, with_workers(backend, 1)) == ["keep volume/worker-2-data (it holds data)"]
+    assert not engine(backend, with_workers(backend, 1)).plan()
     assert backend.traffic.stale, "lists did lag behind"
     destroy(backend, with_data=True)
     backend.traffic.calm()

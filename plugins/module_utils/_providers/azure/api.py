@@ -11,10 +11,12 @@ from __future__ import annotations
 import importlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from ..errors import ProviderError, TransientError
+from . import lists
 from .settings import Settings
 
 MISSING = "the provider azure needs the Python packages azure-identity and azure-mgmt-* on the controller: {}"
@@ -28,6 +30,8 @@ CLIENTS = {
     "resource": ("azure.mgmt.resource.resources", "ResourceManagementClient"),
     "storage": ("azure.mgmt.storage", "StorageManagementClient"),
 }
+# Beside those: the one for lists alone.
+LISTS = "lists"
 # Under way, in use by what is going, or not known everywhere yet.
 TRANSIENT = frozenset(
     """
@@ -62,13 +66,29 @@ class Api:
     def _new(self, name: str) -> Any:
         settings = self.settings
         own = {"connection_verify": settings.ca_file} if settings.ca_file else {}
+        scope = f"{settings.resource_manager}/.default"
+        # The executor is the patient one: the SDK's own attempts only smooth over a lost packet.
+        options = {"retry_total": 1, "retry_backoff_factor": 0.2, **own}
         try:
-            from azure.identity import DefaultAzureCredential
-
+            if name == LISTS:
+                return lists.client(self._login(own), settings.resource_manager, scope, options)
             module, cls = CLIENTS[name]
             client = getattr(importlib.import_module(module), cls)
+            return client(
+                self._login(own),
+                settings.subscription_id,
+                base_url=settings.resource_manager,
+                credential_scopes=[scope],
+                polling_interval=POLLING,
+                **options,
+            )
         except ImportError as error:
             raise ProviderError(MISSING.format(error)) from error
+
+    def _login(self, own: dict[str, Any]) -> Any:
+        from azure.identity import DefaultAzureCredential
+
+        settings = self.settings
         if self._credential is None:
             # Environment, workload identity, managed identity, then az: never anything that would ask a person.
             self._credential = DefaultAzureCredential(
@@ -82,17 +102,7 @@ class Api:
                 process_timeout=20,
                 **own,
             )
-        return client(
-            self._credential,
-            settings.subscription_id,
-            base_url=settings.resource_manager,
-            credential_scopes=[f"{settings.resource_manager}/.default"],
-            polling_interval=POLLING,
-            # The executor is the patient one: the SDK's own attempts only smooth over a lost packet.
-            retry_total=1,
-            retry_backoff_factor=0.2,
-            **own,
-        )
+        return self._credential
 
     def call(self, operation: str, *arguments: Any, about: str = "", gone: bool = False, **options: Any) -> Any:
         """The answer of `<client>.<group>.<operation>`, after its end where it takes long.
@@ -103,19 +113,27 @@ class Api:
 
     def pages(self, operation: str, *arguments: Any, about: str = "", **options: Any) -> Iterator[dict[str, Any]]:
         """All items of a list. Nothing where the resource group, or what else it is a list of, does not exist."""
-        items = self._guarded(operation, about, True, lambda method: list(method(*arguments, **options)))
+        if operation in lists.LISTS:
+            manager, subscription = self.client(LISTS), self.settings.subscription_id
+            ask = partial(lists.pages, manager, operation, subscription, *arguments, **options)
+            items = self._asked(operation.rsplit(".", 1)[1], about, True, lambda: list(ask()))
+        else:
+            items = self._guarded(operation, about, True, lambda method: list(method(*arguments, **options)))
         yield from items or ()
 
     def _guarded(self, operation: str, about: str, gone: bool, ask: Any) -> Any:
         client, group, name = operation.split(".")
         method = getattr(getattr(self.client(client), group), name)
+        return self._asked(name, about, gone, lambda: ask(method))
+
+    def _asked(self, name: str, about: str, gone: bool, ask: Callable[[], Any]) -> Any:
         try:
             from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
         except ImportError as error:
             raise ProviderError(MISSING.format(error)) from error
         subject = f"{about}: {name}" if about else name
         try:
-            answer = ask(method)
+            answer = ask()
             return _plain(answer.result() if name.startswith("begin_") else answer)
         except ClientAuthenticationError as error:
             raise ProviderError(f"{subject}: {_code(error) or 'credentials'}: {_first_line(error.message)}") from error
