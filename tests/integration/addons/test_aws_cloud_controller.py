@@ -134,7 +134,8 @@ def test_nodes_become_what_their_machines_are_and_go_with_them(
         register(kubernetes_api, name, instance)
 
     def nodes() -> dict[str, dict[str, Any]]:
-        return {one["metadata"]["name"]: one for one in kubernetes_api.get("/api/v1/nodes")["items"]}
+        found = {one["metadata"]["name"]: one for one in kubernetes_api.get("/api/v1/nodes")["items"]}
+        return {name: node for name, node in found.items() if name in machines}
 
     def waiting() -> list[str]:
         """Without a kubelet they stay not-ready; this taint is the cloud controller's to take off."""
