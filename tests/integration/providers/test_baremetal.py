@@ -171,6 +171,14 @@ def test_wrong_credentials(site: BaremetalBackend) -> None:
     assert "certificate" in text.lower() and "infrastructure_settings.servers[" in text
 
 
+def test_a_controller_that_does_not_answer(site: BaremetalBackend) -> None:
+    servers = [{**one, "bmc": f"https://127.0.0.1:{free_port()}"} for one in site.settings()["servers"]]
+    text = refused(site, servers=servers)
+    assert "server small-1: (https://127.0.0.1:" in text
+    assert "wanted the address, the system and the certificate of its controller" in text
+    assert "change infrastructure_settings.servers[small-1]" in text
+
+
 def test_a_zone_that_the_server_does_not_have(site: BaremetalBackend) -> None:
     dns = {**site.settings()["dns"], "zone": "nobody.org"}
     assert "transfer of nobody.org" in refused(site, dns=dns)

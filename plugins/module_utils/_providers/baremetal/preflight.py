@@ -13,7 +13,7 @@ from ..model import Plan
 from ..spec import Spec
 from .allocation import Allocation
 from .nameserver import Zones
-from .redfish import Redfish, UnauthorizedError
+from .redfish import Redfish, UnauthorizedError, UnreachableError
 from .settings import Server, Settings
 
 ASKED = 16  # controllers at a time
@@ -41,14 +41,21 @@ def _server(server: Server, redfish: Redfish) -> Problem | None:
     except UnauthorizedError as error:
         wanted = "a user of the management controller that may switch the server on and off, and its password"
         change = "infrastructure_settings.bmc.username and infrastructure_secrets.bmc_password"
-        return Problem(subject, str(error), wanted, change)
-    except ProviderError as error:
+        return Problem(subject, _said(error, subject), wanted, change)
+    except (ProviderError, UnreachableError) as error:
         change = f"infrastructure_settings.servers[{server.name}]"
-        return Problem(subject, str(error), "the address, the system and the certificate of its controller", change)
+        return Problem(
+            subject, _said(error, subject), "the address, the system and the certificate of its controller", change
+        )
     wanted = "off, as long as it is nobody's"
     return Problem(
         subject, "is on, and no cluster has claimed it", wanted, "its power, or infrastructure_settings.servers"
     )
+
+
+def _said(error: Exception, subject: str) -> str:
+    """What an error says, without what it says it about."""
+    return str(error).removeprefix(subject).strip()
 
 
 def _name(spec: Spec, zones: Zones) -> Iterator[Problem]:

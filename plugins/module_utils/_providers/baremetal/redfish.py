@@ -28,6 +28,10 @@ class UnauthorizedError(ProviderError):
     """The controller does not take the name and the password, or does not let them do this."""
 
 
+class UnreachableError(TransientError):
+    """Nothing answers at the controller's address, for now or for good."""
+
+
 class Redfish:
     """patience: how long a change of power may take. busy: how long a controller may say that it is."""
 
@@ -140,7 +144,7 @@ def _translated(sushy: Any, about: str) -> Iterator[None]:
     except sushy.exceptions.ConnectionError as error:
         # What is wrong with a certificate does not get better.
         wrong = "certificate" in str(error).lower()
-        raise (ProviderError if wrong else TransientError)(f"{about}: {_said(error)}") from error
+        raise (ProviderError if wrong else UnreachableError)(f"{about}: {_said(error)}") from error
     except sushy.exceptions.SushyError as error:
         raise ProviderError(f"{about}: {_said(error)}") from error
 
