@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler
@@ -26,7 +27,11 @@ class Lasting(WSGIRequestHandler):
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             told[:] = [status, headers]
 
-        body = b"".join(self.server.app(self.make_environ(), start_response))
+        try:
+            body = b"".join(self.server.app(self.make_environ(), start_response))
+        except Exception:
+            traceback.print_exc()
+            told[:], body = ["500 Internal Server Error", []], b"the stand-in has failed: see its output"
         code, _space, reason = told[0].partition(" ")
         self.send_response(int(code), reason)
         for name, value in told[1]:

@@ -177,6 +177,8 @@ class Offers:
                 for type, zones in {"c7i.large": ZONES[:2], "c7i.xlarge": ZONES}.items()
                 for zone in zones
             ]
+        if operation == "describe_instances":
+            return [{"Instances": [{"InstanceType": one} for one in ("m7i.large", "g5.xlarge")]}]
         return [{"ImageId": "ami-1"}]
 
 
@@ -184,10 +186,10 @@ def test_what_the_account_cannot_have_is_told_before_the_first_machine() -> None
     spec = spec_read.read(described(keys=[]))
     machines = [one for one in Desired(spec, Settings("eu-central-1"), ZONES).resources() if one.kind == "machine"]
     plan = Plan(tuple(Action("create", one.key, wanted=one) for one in machines))
-    found = [str(one) for one in Preflight(Offers(4), spec, plan).problems()]  # type: ignore[arg-type]
+    found = [str(one) for one in Preflight(Offers(11), spec, plan).problems()]  # type: ignore[arg-type]
     assert found == [
         "pool cp: size c7i.large is not offered in eu-central-1c; wanted a zone that has it "
         "(eu-central-1a, eu-central-1b); change infrastructure_failure_domains",
-        "quota: 5 new machines need 10 virtual CPUs; wanted at most 4 in eu-central-1; change infrastructure_pools, or "
-        "have the quota raised",
+        "quota: 5 new machines need 10 virtual CPUs, and 2 are in use; wanted at most 11 in eu-central-1; change "
+        "infrastructure_pools, or have the quota raised",
     ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from .sizes import FAMILIES
 
 # Virtual CPUs of running on-demand machines of the general families, in the words of Service Quotas.
 CPU_QUOTA = ("ec2", "L-1216C47A")
+GENERAL = re.compile(r"[acdhimrtz]\d")
 
 
 class Preflight:
@@ -75,20 +77,18 @@ class Preflight:
 
     def _offered(self, types: list[str]) -> Iterator[tuple[str, str]]:
         filters = [{"Name": "instance-type", "Values": types}]
-        for one in self.api.pages(
-            "ec2",
-            "describe_instance_type_offerings",
-            "InstanceTypeOfferings",
-            LocationType="availability-zone",
-            Filters=filters,
-        ):
+        for one in self._offerings(LocationType="availability-zone", Filters=filters):
             yield one["InstanceType"], one["Location"]
+
+    def _offerings(self, **parameters: Any) -> Iterator[Any]:
+        return self.api.pages("ec2", "describe_instance_type_offerings", "InstanceTypeOfferings", **parameters)
 
     def _nearest_type(self, size: str) -> str:
         """Of the types of the same family, or of the families that we choose from."""
         family = size.split(".")[0]
-        families = [family, *(name for own in FAMILIES.values() for name in own)]
-        return nearest(size, {type for type, _zone in self._offered([f"{name}.*" for name in families])})
+        families = {family, *(name for own in FAMILIES.values() for name in own)}
+        types = {one["InstanceType"] for one in self._offerings(LocationType="region")}
+        return nearest(size, {type for type in types if type.split(".")[0] in families})
 
     def images(self) -> Iterator[Problem]:
         asked: dict[str, Resource] = {str(one.properties["image_id"]): one for one in self.machines}
@@ -105,27 +105,39 @@ class Preflight:
                 yield Problem(f"pool {pool}", seen, wanted, change)
 
     def quota(self) -> Iterator[Problem]:
-        """Whether all new machines fit. An account that may not read its quotas finds out later."""
+        """Whether all new machines fit beside the account's. One that may not read its quotas finds out later."""
         service, code = CPU_QUOTA
         try:
             answer = self.api.call("service-quotas", "get_service_quota", ServiceCode=service, QuotaCode=code)
         except ProviderError:
             return
         sizes = [one.properties["size"] for one in self.machines if not one.properties["preemptible"]]
+        running = self._running()
         cpus = {
             one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"]
             for one in self.api.pages(
-                "ec2", "describe_instance_types", "InstanceTypes", InstanceTypes=sorted(set(sizes))
+                "ec2", "describe_instance_types", "InstanceTypes", InstanceTypes=sorted({*sizes, *running})
             )
         }
-        needed, quota = sum(cpus.get(size, 0) for size in sizes), answer["Quota"]["Value"]
-        if needed > quota:
+        needed, used = sum(cpus.get(size, 0) for size in sizes), sum(cpus.get(size, 0) for size in running)
+        quota = answer["Quota"]["Value"]
+        if needed + used > quota:
             yield Problem(
                 "quota",
-                f"{len(sizes)} new machines need {needed} virtual CPUs",
+                f"{len(sizes)} new machines need {needed} virtual CPUs, and {used} are in use",
                 f"at most {quota:g} in {self.api.settings.region}",
                 "infrastructure_pools, or have the quota raised",
             )
+
+    def _running(self) -> list[str]:
+        """The types of the account's machines that count, whosoever they are."""
+        filters = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+        return [
+            one["InstanceType"]
+            for reservation in self.api.pages("ec2", "describe_instances", "Reservations", Filters=filters)
+            for one in reservation["Instances"]
+            if one.get("InstanceLifecycle") != "spot" and GENERAL.match(one["InstanceType"])
+        ]
 
     def names(self, one: Resource) -> list[Problem]:
         """Names that are unique in an account, or in the world, and that somebody else may have."""
