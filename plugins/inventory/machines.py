@@ -17,7 +17,7 @@ description:
     C(cluster_node_provider_addresses), C(infrastructure_machine) (one entry of the machines that
     M(caravan.cluster.infrastructure) returns) and the labels and taints of its pool. Where the provider's cloud
     controller wants nodes to be called as the machines are there, C(cluster_node_name) is that name.
-  - The group C(cluster) has C(cluster_cloud_controller) and C(cluster_storage_classes).
+  - The group C(all) has C(cluster_cloud_controller) and C(cluster_storage_classes).
   - Where no machine has been made yet there are groups without hosts.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -130,10 +130,10 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
         self.inventory.add_group("cluster")
         for role in UNDER_CLUSTER:
             self.inventory.add_child("cluster", role)
-        # Of the group and not of all: an inventory's own variables win over them.
+        # Of all, for the controller's plays too: a mirror has to hold what the classes need. Files' variables win.
         for name, value in found.get("cluster", {}).items():
             if value:
-                self.inventory.set_variable("cluster", f"cluster_{name}", value)
+                self.inventory.set_variable("all", f"cluster_{name}", value)
         for machine in found["machines"]:
             self._add(machine, found["pools"].get(machine["pool"], {}))
 
