@@ -94,7 +94,9 @@ class NameServer:
         if program is None:
             raise RuntimeError("named is not installed: run scripts/setup")
         with (self.directory / "log").open("wb") as log:
-            self.process = subprocess.Popen([program, "-g", "-n", "1", "-c", configuration], stderr=log)
+            # It ends with this process, in whatever way that ends.
+            command = ["setpriv", "--pdeathsig", "TERM", program, "-g", "-n", "1", "-c", str(configuration)]
+            self.process = subprocess.Popen(command, stderr=log)
         deadline = time.monotonic() + 20
         while True:
             try:
