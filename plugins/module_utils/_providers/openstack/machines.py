@@ -13,6 +13,7 @@ from ..base import Handler
 from ..errors import ProviderError, TransientError
 from ..model import Change, Found, Kind, Resource
 from ..ownership import Ownership
+from ..patience import Patience
 from .api import Api
 from .offer import Offer
 
@@ -21,6 +22,8 @@ Json = Mapping[str, Any]
 POOL, ROLES, IMAGE, ROOT_DISK, SIZE, FLAVOR, PORT = (
     f"caravan.cluster.{name}" for name in ("pool", "roles", "image", "root-disk", "size", "flavor", "port")
 )
+# The first machine on a host may wait for its image. One machine is asked about, and not all of them.
+BUILDING = Patience(limit=900, first=0.5, longest=3)
 # A machine on its way, and one that is none any more.
 COMING, GONE = frozenset({"BUILD"}), frozenset({"DELETED", "SOFT_DELETED"})
 
@@ -188,7 +191,7 @@ class Machine(Handler):
         return self._finish(answer["server"]["id"], wanted)
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
-        if any(change.field == "running" for change in changes):
+        if not found.properties["running"]:
             self._start(found)
         return self._finish(found.id, wanted)
 
@@ -202,18 +205,22 @@ class Machine(Handler):
                 raise ProviderError(f"{found.key}: it is {status}, and has to be looked at")
             self.api.call("compute", "POST", f"/servers/{found.id}/action", {verbs[status]: None}, about=found.key)
 
-    def _get(self, id: str, about: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.call("compute", "GET", f"/servers/{id}", about=about)["server"]
-        return found
-
-    def _finish(self, id: str, wanted: Resource) -> Found:
-        """Once it runs, note that it is finished: a disk can be attached to a machine that runs, and to no other."""
+    def _running(self, id: str, wanted: Resource) -> dict[str, Any]:
         item = self._get(id, wanted.key)
         if item["status"] == "ERROR":
             fault = (item.get("fault") or {}).get("message", "Nova does not say why")
             raise ProviderError(f"{wanted.key}: Nova could not make it: {fault}")
         if item["status"] != "ACTIVE":
             raise TransientError(f"{wanted.key}: it is {item['status']}")
+        return item
+
+    def _get(self, id: str, about: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.call("compute", "GET", f"/servers/{id}", about=about)["server"]
+        return found
+
+    def _finish(self, id: str, wanted: Resource) -> Found:
+        """Once it runs, note that it is finished: a disk can be attached to a machine that runs, and to no other."""
+        item = BUILDING(lambda attempts: self._running(id, wanted))
         own = wanted.properties
         kept = {POOL: own["pool"], ROLES: " ".join(own["roles"]), self.ownership.stamp_tag: wanted.stamp}
         path = f"/servers/{id}/metadata"

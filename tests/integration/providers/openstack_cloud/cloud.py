@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -31,7 +32,11 @@ ENTRY_POINTS = "[neutron.ml2.mechanism_drivers]\ncaravan = network_driver:Ports\
 
 
 class Cloud:
-    """`urls`: the services' own addresses by their names. The administrator's name is admin, in the project admin."""
+    """`urls`: the services' own addresses by their names. The administrator's name is admin, in the project admin.
+
+    compute_driver: a class of a module in `nova.virt`; what runs the machines of both hosts. Nova's own fake one runs
+    none; one that boots node containers goes in here.
+    """
 
     def __init__(self, compute_driver: str = "fake.FakeDriver") -> None:
         subprocess.run([ROOT / "scripts" / "openstack"], check=True)
@@ -77,28 +82,32 @@ class Cloud:
         sources = [ROOT / "requirements" / "openstack.txt", HERE / "databases.py"]
         digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
         kept = ENVIRONMENT / f"databases-{digest}"
-        if not kept.is_dir():
-            making = Path(tempfile.mkdtemp(dir=ENVIRONMENT, prefix="making-"))
-            (making / "caravan-1.dist-info").mkdir()
-            (making / "caravan-1.dist-info" / "METADATA").write_text(
-                "Metadata-Version: 2.1\nName: caravan\nVersion: 1\n"
-            )
-            (making / "caravan-1.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
-            for name, file in PASTE.items():
-                shutil.copy(ENVIRONMENT / "etc" / name / file, making / f"{name}-paste.ini")
-            shutil.copy(ENVIRONMENT / "etc" / "cinder" / "resource_filters.json", making)
-            for name in DIRECTORIES:
-                (making / name).mkdir(parents=True)
-            configuration.write(making, {}, "unused")
-            environment = {**self._environment(), "PYTHONPATH": f"{making}:{HERE}"}
-            program = [ENVIRONMENT / "bin" / "python", HERE / "databases.py"]
-            done = subprocess.run(program, cwd=making, env=environment, check=False, capture_output=True)
-            if done.returncode:
-                raise RuntimeError(done.stderr.decode()[-2000:])
-            for old in ENVIRONMENT.glob("databases-*"):
-                shutil.rmtree(old)
-            making.rename(kept)
+        # Two runs of tests may begin at the same time.
+        with (ENVIRONMENT / "databases.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.is_dir():
+                self._install().rename(kept)
         return kept
+
+    def _install(self) -> Path:
+        """A directory as `databases.py` leaves it, with all files that the services look for."""
+        making = Path(tempfile.mkdtemp(dir=ENVIRONMENT, prefix="making-"))
+        package = making / "caravan-1.dist-info"
+        package.mkdir()
+        (package / "METADATA").write_text("Metadata-Version: 2.1\nName: caravan\nVersion: 1\n")
+        (package / "entry_points.txt").write_text(ENTRY_POINTS)
+        for name, file in PASTE.items():
+            shutil.copy(ENVIRONMENT / "etc" / name / file, making / f"{name}-paste.ini")
+        shutil.copy(ENVIRONMENT / "etc" / "cinder" / "resource_filters.json", making)
+        for name in DIRECTORIES:
+            (making / name).mkdir(parents=True, exist_ok=True)
+        configuration.write(making, {}, "unused")
+        environment = {**self._environment(), "PYTHONPATH": f"{making}:{HERE}"}
+        program = [ENVIRONMENT / "bin" / "python", HERE / "databases.py"]
+        done = subprocess.run(program, cwd=making, env=environment, check=False, capture_output=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode()[-2000:])
+        return making
 
     def _start(self, name: str, port: int) -> None:
         path = configuration.SERVICES[name][1]
