@@ -231,6 +231,8 @@ def check_finished(own: Engine, backend: Backend, expected: tuple[set[str], int,
     left = planner.plan(desired, list(own.world.values()), base.kinds(own.handlers))
     assert not left and not left.drift, f"{when}: {text.lines(left)}"
     assert set(own.world) == expected[0], when
+    unfinished = [key for key, one in own.world.items() if own.handlers[one.kind].kind.mutable and not one.stamp]
+    assert not unfinished, f"{when} these have no stamp"
     assert len(backend.everything()) == expected[1], f"{when} something is there that nobody owns"
 
 
