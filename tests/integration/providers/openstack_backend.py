@@ -195,21 +195,6 @@ class OpenStackBackend:
         self.theirs = self.admin.network.create_network(name="theirs", project_id=self.project.id)
         self.traffic.clear()
 
-    def restricted(self, rules: list[dict[str, str]]) -> dict[str, str]:
-        """An application credential of the test's user that may make these calls alone: the SDK's variables for it."""
-        user = openstack.connect(load_yaml_config=False, load_envvars=True)
-        own = {"name": "restricted", "access_rules": rules}
-        answer = user.identity.post(
-            f"/users/{self.user.id}/application_credentials", json={"application_credential": own}
-        )
-        made = answer.json()["application_credential"]
-        self.traffic.clear()
-        return {
-            "OS_AUTH_TYPE": "v3applicationcredential",
-            "OS_APPLICATION_CREDENTIAL_ID": made["id"],
-            "OS_APPLICATION_CREDENTIAL_SECRET": made["secret"],
-        }
-
     def stop(self) -> None:
         if self.front:
             self.front.stop()

@@ -115,6 +115,7 @@ def test_names_that_are_no_settings() -> None:
         ({"native": {"openstack": {"subnet_id": "1"}}}, "subnet_id is set"),
         ({"pools": pools(native={"openstack": {"flavour": "small"}})}, "flavor"),
         ({"network": {"cidr": "fd00::/64"}}, "IPv4"),
+        ({"network": {"cidr": "10.0.0.0/16", "egress": "none"}}, "a router leads both ways"),
     ],
 )
 def test_what_cannot_be(changes: dict[str, Any], seen: str) -> None:

@@ -46,8 +46,7 @@ class Api:
                 except ImportError as error:
                     raise ProviderError(MISSING.format(error)) from error
                 try:
-                    own: dict[str, Any] = {"region_name": self.settings.region} if self.settings.region else {}
-                    self._connection = openstack.connect(cloud=self.settings.cloud or None, **own)
+                    self._connection = openstack.connect(cloud=self.settings.cloud or None)
                 except openstack.exceptions.ConfigException as error:
                     raise ProviderError(f"credentials: {_first_line(error)}") from error
             return self._connection
@@ -61,7 +60,8 @@ class Api:
         return str(self._guarded("credentials", lambda: self.connection.session.get_project_id()))
 
     def region(self) -> str:
-        return str(self.connection.config.region_name or "")
+        """The settings' own, which the catalogue is asked about and not the SDK's list of regions."""
+        return self.settings.region or str(self.connection.config.region_name or "")
 
     def regions(self) -> list[str]:
         """Those of the catalogue."""
@@ -82,12 +82,19 @@ class Api:
                 type, version, _microversion = SERVICES[service]
 
                 def look() -> str:
+                    from keystoneauth1.exceptions import EndpointNotFound
+
                     config, session = self.connection.config, self.connection.session
                     own = config.get_endpoint(type)
                     if own:
                         return str(own)
-                    where = {"interface": config.get_interface(type), "region_name": config.get_region_name(type)}
-                    data = session.auth.get_endpoint_data(session, service_type=type, discover_versions=False, **where)
+                    where = {"interface": config.get_interface(type), "region_name": self.region()}
+                    try:
+                        data = session.auth.get_endpoint_data(
+                            session, service_type=type, discover_versions=False, **where
+                        )
+                    except EndpointNotFound:
+                        return ""
                     return str(data.url) if data else ""
 
                 found = self._guarded("credentials", look).rstrip("/")

@@ -1,0 +1,107 @@
+# Copyright: Caravan contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is OpenStack's own: mistakes that its cloud shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
+from openstack_backend import OpenStackBackend
+
+PATIENCE = Patience(limit=60, first=0.05, longest=0.5)
+
+
+@pytest.fixture(scope="module")
+def one_cloud() -> Iterator[OpenStackBackend]:
+    backend = OpenStackBackend()
+    yield backend
+    backend.stop()
+
+
+@pytest.fixture
+def cloud(one_cloud: OpenStackBackend) -> OpenStackBackend:
+    one_cloud.reset()
+    return one_cloud
+
+
+def engine(backend: OpenStackBackend, description: dict[str, Any], **settings: Any) -> Engine:
+    own = Engine(backend.strategy(description, **settings), patience=PATIENCE, reading=PATIENCE)
+    own.validate()
+    return own
+
+
+def refused(backend: OpenStackBackend, description: dict[str, Any], **settings: Any) -> str:
+    """What is said, once and before anything is touched."""
+    with pytest.raises(InvalidError) as error:
+        engine(backend, description, **settings).plan()
+    assert backend.traffic.mutating == []
+    assert len(error.value.problems) == 1, error.value
+    return str(error.value.problems[0])
+
+
+def small(cloud: OpenStackBackend, **changes: Any) -> dict[str, Any]:
+    """One machine. `changes` are those of its pool."""
+    description = cloud.description()
+    return {**description, "pools": [{**description["pools"][0], **changes}]}
+
+
+def test_wrong_credentials(cloud: OpenStackBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_PASSWORD", "not-this-one")
+    told = refused(cloud, small(cloud))
+    assert told.startswith("credentials: ") and "clouds.yaml" in told
+    assert "not-this-one" not in told
+
+
+def test_an_unknown_region(cloud: OpenStackBackend) -> None:
+    told = refused(cloud, small(cloud), region="RegionTwo")
+    assert told.startswith("settings: region is 'RegionTwo'; wanted RegionOne; change infrastructure_settings.region")
+
+
+def test_an_unknown_cloud(cloud: OpenStackBackend) -> None:
+    assert "credentials" in refused(cloud, small(cloud), cloud="nowhere")
+
+
+def test_an_unknown_zone(cloud: OpenStackBackend) -> None:
+    told = refused(cloud, {**small(cloud), "failure_domains": ["zone3"]})
+    assert "has 'zone3'" in told and "infrastructure_failure_domains" in told
+
+
+def test_an_unknown_flavor(cloud: OpenStackBackend) -> None:
+    told = refused(cloud, small(cloud, native={"openstack": {"flavor": "smal"}}))
+    assert "there is no flavor smal; wanted small; change" in told
+
+
+def test_a_size_that_no_flavor_has(cloud: OpenStackBackend) -> None:
+    told = refused(cloud, small(cloud, cpu=64))
+    assert "no flavor has 64 CPUs" in told and "large with 4 CPUs and 16 GiB" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({"image": {"os": "debian", "version": "11"}}, "no image has os_distro=debian, os_version=11"),
+        ({"architecture": "arm64"}, "the architecture arm64"),
+        ({"native": {"openstack": {"image": "Debian 21"}}}, "there is no image Debian 21; wanted Debian 12"),
+    ],
+)
+def test_an_unknown_image(cloud: OpenStackBackend, changes: dict[str, Any], seen: str) -> None:
+    told = refused(cloud, small(cloud, **changes))
+    assert seen in told and "Debian 12" in told
+
+
+def test_an_unknown_network_outside(cloud: OpenStackBackend) -> None:
+    told = refused(cloud, small(cloud), external_network="publik")
+    assert "external_network is 'publik'; wanted public" in told
+
+
+def test_volume_types(cloud: OpenStackBackend) -> None:
+    told = refused(cloud, small(cloud), encrypted_volume_types={})
+    assert "encrypted_volume_types has no standard" in told and "encrypted" in told
+    told = refused(cloud, small(cloud), encrypted_volume_types={"standard": "standard-lux"})
+    assert "there is no volume type standard-lux; wanted standard-luks" in told
