@@ -105,3 +105,21 @@ def test_volume_types(cloud: OpenStackBackend) -> None:
     assert "encrypted_volume_types has no standard" in told and "encrypted" in told
     told = refused(cloud, small(cloud), encrypted_volume_types={"standard": "standard-lux"})
     assert "there is no volume type standard-lux; wanted standard-luks" in told
+
+
+@pytest.mark.parametrize(
+    ("what", "quota"),
+    [("instances", {"instances": 0}), ("cores", {"cores": 1}), ("ram", {"ram": 1024})],
+)
+def test_a_quota_of_machines(cloud: OpenStackBackend, what: str, quota: dict[str, int]) -> None:
+    cloud.admin.compute.update_quota_set(cloud.project.id, **quota)
+    told = refused(cloud, small(cloud))
+    assert f"more {what}" in told and f"at most {next(iter(quota.values()))} in the project" in told
+
+
+def test_a_quota_of_networks_and_disks(cloud: OpenStackBackend) -> None:
+    cloud.admin.network.update_quota(cloud.project.id, floating_ips=1)
+    assert "the plan needs 2 more floatingips, and 0 are in use; wanted at most 1" in refused(cloud, small(cloud))
+    cloud.admin.network.update_quota(cloud.project.id, floating_ips=10)
+    cloud.admin.block_storage.update_quota_set(cloud.project.id, gigabytes=10)
+    assert "gigabytes of volumes" in refused(cloud, small(cloud))
