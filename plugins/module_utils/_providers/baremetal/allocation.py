@@ -69,8 +69,7 @@ def _choose(pool: Pool, free: Sequence[Server], turn: str) -> Server | None:
     fitting = [
         server for server in free if fits(pool, server) and (pool.spread != "hard" or server.failure_domain == turn)
     ]
-    order = lambda one: (one.failure_domain != turn, one.cpu, one.memory_gib, one.name)  # noqa: E731
-    return min(fitting, key=order, default=None)
+    return min(fitting, key=lambda one: (one.failure_domain != turn, one.cpu, one.memory_gib, one.name), default=None)
 
 
 def _problem(pool: Pool, machine: str, free: Sequence[Server], turn: str) -> Problem:

@@ -13,6 +13,7 @@ from ..._podman.client import Podman, PodmanError
 from ..._podman.observe import labels
 from ..errors import ProviderError, TransientError
 from ..ownership import Ownership
+from ..patience import Patience
 
 # What a container that is going still holds, and what podman's own files were locked by.
 TRANSIENT = (
@@ -26,20 +27,27 @@ GONE = ("no such container", "no container with", "no such volume", "no such net
 
 
 class Api:
-    def __init__(self, podman: Podman, ownership: Ownership) -> None:
+    """busy: how long a command is repeated that what is going, or another command, stands in the way of."""
+
+    def __init__(self, podman: Podman, ownership: Ownership, busy: Patience | None = None) -> None:
         self.podman, self.ownership = podman, ownership
+        self.busy = busy or Patience(limit=60, longest=2)
 
     def run(self, *arguments: str, about: str = "", stdin: bytes | None = None, gone: bool = False) -> str:
         """What the command prints. gone: whether it is as well when its object is not there."""
-        try:
-            return self.podman.run(*arguments, stdin=stdin).decode()
-        except PodmanError as error:
-            text = str(error).lower()
-            if gone and any(word in text for word in GONE):
-                return ""
-            if any(word in text for word in TRANSIENT):
-                raise TransientError(f"{about}: {error}") from error
-            raise ProviderError(f"{about}: {error}") from error
+
+        def step(attempts: int) -> str:
+            try:
+                return self.podman.run(*arguments, stdin=stdin).decode()
+            except PodmanError as error:
+                text = str(error).lower()
+                if gone and any(word in text for word in GONE):
+                    return ""
+                if any(word in text for word in TRANSIENT):
+                    raise TransientError(f"{about}: {error}") from error
+                raise ProviderError(f"{about}: {error}") from error
+
+        return self.busy(step)
 
     def json(self, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.run(*arguments, about=f"podman {arguments[0]}") or "[]") or []

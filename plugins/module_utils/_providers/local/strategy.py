@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ..._podman.client import Podman, PodmanError
+from ..._podman.client import Podman
 from .. import capabilities
 from ..base import Handler, Strategy
-from ..errors import Problem
+from ..errors import Problem, ProviderError
 from ..model import Found, Plan, Ref, Resource
 from ..outputs import Outputs, machines
 from ..reader import nearest
@@ -74,8 +74,8 @@ class Local(Strategy):
 
     def connect(self) -> list[Problem]:
         try:
-            self.api.podman.run("version", "--format={{.Client.Version}}")
-        except PodmanError as error:
+            self.api.run("version", "--format={{.Client.Version}}", about="podman")
+        except ProviderError as error:
             return [Problem("podman", str(error), "podman on the controller, as root", "its packages (scripts/setup)")]
         found = self.handlers()["machine"].observe()
         self._addresses = {one.name: str(one.properties["address"]) for one in found}
