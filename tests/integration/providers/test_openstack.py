@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is OpenStack's own: mistakes that its cloud shows."""
+"""What is OpenStack's own: mistakes that its cloud shows, and networks that are there already."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.planner import Options
 from openstack_backend import OpenStackBackend
 
 PATIENCE = Patience(limit=60, first=0.05, longest=0.5)
@@ -33,6 +34,13 @@ def cloud(one_cloud: OpenStackBackend) -> OpenStackBackend:
 def engine(backend: OpenStackBackend, description: dict[str, Any], **settings: Any) -> Engine:
     own = Engine(backend.strategy(description, **settings), patience=PATIENCE, reading=PATIENCE)
     own.validate()
+    return own
+
+
+def bring(backend: OpenStackBackend, description: dict[str, Any], present: bool = True, **settings: Any) -> Engine:
+    own = engine(backend, description, **settings)
+    data = frozenset(one.key for one in own.observe() if own.handlers[one.kind].kind.keeps_data)
+    own.apply(own.plan(present, Options(delete_data=data if not present else frozenset())))
     return own
 
 
@@ -123,3 +131,42 @@ def test_a_quota_of_networks_and_disks(cloud: OpenStackBackend) -> None:
     cloud.admin.network.update_quota(cloud.project.id, floating_ips=10)
     cloud.admin.block_storage.update_quota_set(cloud.project.id, gigabytes=10)
     assert "gigabytes of volumes" in refused(cloud, small(cloud))
+
+
+def test_a_network_that_exists(cloud: OpenStackBackend) -> None:
+    own = cloud.admin.network.create_subnet(
+        network_id=cloud.theirs.id, ip_version=4, cidr="10.9.0.0/24", project_id=cloud.project.id
+    )
+    description = {**small(cloud), "endpoint": {"host": "api.demo.example.org", "public": False}}
+    description["network"] = {"cidr": "10.0.0.0/16", "mode": "existing"}
+    description["native"] = {"openstack": {"subnet_id": own.id}}
+    assert "cidr is 10.0.0.0/16, and that of the subnet 10.9.0.0/24" in refused(cloud, description)
+    description["network"]["cidr"] = "10.9.0.0/24"
+    missing = {**description, "native": {"openstack": {"subnet_id": own.id[:-1] + ("0" if own.id[-1] != "0" else "1")}}}
+    assert f"wanted {own.id}" in refused(cloud, missing)
+    before = cloud.everything()
+    found = bring(cloud, description)
+    assert {one.kind for one in found.world.values()} == {"machine", "port", "security_group", "server_group"}
+    assert found.outputs().machines[0].address("InternalIP").startswith("10.9.0.")
+    bring(cloud, description, present=False)
+    assert cloud.everything() == before
+
+
+def test_networks_that_overlap(cloud: OpenStackBackend) -> None:
+    description = small(cloud)
+    description["network"] = {"cidr": "10.244.0.0/16", "apart": ["10.244.0.0/16"]}
+    with pytest.raises(InvalidError, match=r"10\.244\.0\.0/16 and 10\.244\.0\.0/16 overlap"):
+        engine(cloud, description)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({"endpoint": {"host": "api.demo.example.org", "mode": "balancer"}}, "endpoint.mode needs balancer"),
+        ({"dns": {"zone": "example.org"}}, "dns.manage needs dns"),
+        ({"network": {"cidr": "10.0.0.0/16", "egress": "none"}}, "a router leads both ways"),
+        ({"network": {"cidr": "2001:db8::/64"}}, "an IPv4 network"),
+    ],
+)
+def test_what_openstack_lacks(cloud: OpenStackBackend, changes: dict[str, Any], seen: str) -> None:
+    assert seen in refused(cloud, {**small(cloud), **changes})
