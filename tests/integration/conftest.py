@@ -16,3 +16,14 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
     """An S3 server of one's own. `object_store_server.running` gives more of them, also with small disks."""
     with running(tmp_path_factory.mktemp("object-store") / "server") as store:
         yield store
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those that share servers stay together.
+
+    That is all of a file, except for what runs against each provider: there it is all of one provider.
+    """
+    for item in items:
+        provider = getattr(item, "callspec", None) and item.callspec.params.get("started")
+        item.add_marker(pytest.mark.xdist_group(provider or item.nodeid.split("::")[0]))
