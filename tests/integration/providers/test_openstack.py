@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.executor import ApplyError
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.planner import Options
 from openstack_backend import OpenStackBackend
@@ -170,3 +171,27 @@ def test_networks_that_overlap(cloud: OpenStackBackend) -> None:
 )
 def test_what_openstack_lacks(cloud: OpenStackBackend, changes: dict[str, Any], seen: str) -> None:
     assert seen in refused(cloud, {**small(cloud), **changes})
+
+
+def test_a_type_that_does_not_encrypt_gets_no_data(cloud: OpenStackBackend) -> None:
+    """Only an administrator sees what a type does. A disk shows it."""
+    before = cloud.everything()
+    description = cloud.description()
+    with pytest.raises(ApplyError, match="the volume type standard does not encrypt"):
+        bring(cloud, description, encrypted_volume_types={"standard": "standard"})
+    found = engine(cloud, description).observe()
+    assert not [one for one in found if one.kind == "volume"]
+    bring(cloud, description, present=False)
+    assert cloud.everything() == before
+
+
+def test_zones_and_addresses(cloud: OpenStackBackend) -> None:
+    """Machines of a pool are in zones in turn. One that is made anew has the address of the one before."""
+    description = cloud.description()
+    description["pools"][1]["count"] = 2
+    first = {one.name: one for one in bring(cloud, description).outputs().machines}
+    assert [first[name].failure_domain for name in ("worker-1", "worker-2")] == ["zone1", "zone2"]
+    description["pools"][1]["native"] = {"openstack": {"flavor": "large"}}
+    second = {one.name: one for one in bring(cloud, description).outputs().machines}
+    assert second["worker-1"].id != first["worker-1"].id and second["worker-1"].size == "large"
+    assert second["worker-1"].addresses == first["worker-1"].addresses

@@ -66,10 +66,6 @@ class Volume(Handler):
             "availability_zone": own["failure_domain"],
         }
         made = self._found(self.api.call("volume", "POST", "/volumes", {"volume": volume}, about=wanted.key)["volume"])
-        if made.properties["encrypted"] != own["encrypted"]:
-            self.delete(made)
-            does = "does not encrypt" if own["encrypted"] else "encrypts"
-            raise ProviderError(f"{wanted.key}: the volume type {own['type']} {does}, see infrastructure_settings")
         return self._finish(made, wanted)
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
@@ -83,6 +79,8 @@ class Volume(Handler):
         """Attached where it is to be; then note that it is finished."""
         machine, now = wanted.properties["attached_to"], self._get(found)
         where = self._found(now).properties["attached_to"]
+        if not where and not found.stamp:
+            self._check_encryption(found, wanted, now)
         if where and where != machine:
             if now["status"] == "in-use":
                 self._detach(found, where)
@@ -95,6 +93,16 @@ class Volume(Handler):
         metadata = {self.ownership.stamp_tag: wanted.stamp}
         self.api.call("volume", "POST", f"/volumes/{found.id}/metadata", {"metadata": metadata}, about=found.key)
         return replace(found, properties=wanted.properties, stamp=wanted.stamp)
+
+    def _check_encryption(self, found: Found, wanted: Resource, now: Json) -> None:
+        """Only an administrator sees what a volume type does. A disk shows it, before there is anything on it."""
+        if now["status"] != "available":
+            self._wait(found, now)
+        encrypted, type = wanted.properties["encrypted"], wanted.properties["type"]
+        if now["encrypted"] != encrypted:
+            self.delete(found)
+            does = "does not encrypt" if encrypted else "encrypts"
+            raise ProviderError(f"{wanted.key}: the volume type {type} {does}, see infrastructure_settings")
 
     def _get(self, found: Found) -> dict[str, Any]:
         item: dict[str, Any] = self.api.call("volume", "GET", f"/volumes/{found.id}", about=found.key)["volume"]
