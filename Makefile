@@ -21,7 +21,7 @@ export PWD := $(CURDIR)
 name = $(notdir $(patsubst %/,%,$(INVENTORY)))
 fill = $(if $(filter upstream,$(SOURCE)),download,build)
 
-.PHONY: help setup check-arguments up down lock pin test test-unit test-meta test-lint test-integration test-molecule test-infrastructure test-backup
+.PHONY: help setup check-arguments up down lock pin test test-unit test-meta test-lint test-integration test-molecule test-providers test-infrastructure test-backup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ test-integration: setup ## Against real servers on this machine
 
 test-molecule: setup ## Against real clusters on this machine
 	@scripts/test molecule
+
+test-providers: setup ## All of the providers' contract, OpenStack's own services and AWS's cloud controller too
+	@scripts/test providers
 
 test-infrastructure: setup ## From a description to a cluster and back, on the machines of stand-ins of AWS and Azure
 	@scripts/test infrastructure

@@ -43,7 +43,6 @@ NODE_FIXTURES = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "journal(*units): the units whose journals explain a failure of the test")
-    config.addinivalue_line("markers", "long: takes minutes, and is left out by `make test`")
 
 
 def _scenario(path: Path) -> Path:

@@ -25,5 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     That is all of a file, except for what runs against each provider: there it is all of one provider.
     """
     for item in items:
-        provider = getattr(item, "callspec", None) and item.callspec.params.get("started")
+        callspec = getattr(item, "callspec", None)
+        provider = callspec.params.get("started") if callspec else None
         item.add_marker(pytest.mark.xdist_group(provider or item.nodeid.split("::")[0]))

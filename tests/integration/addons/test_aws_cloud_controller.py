@@ -26,6 +26,8 @@ VERSION = "1.37.0"
 REGION = "eu-central-1"
 SERVICES = ("EC2", "Elastic Load Balancing", "Elastic Load Balancing v2", "KMS")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
+# Its first build takes many minutes.
+pytestmark = pytest.mark.long
 ACCOUNT = "/api/v1/namespaces/kube-system/serviceaccounts/cloud-controller-manager"
 UNINITIALIZED = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
 
