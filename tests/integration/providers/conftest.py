@@ -22,10 +22,16 @@ BACKENDS = {
     "azure": ("azure_backend", "AzureBackend"),
     "baremetal": ("baremetal_backend", "BaremetalBackend"),
     "local": ("local_backend", "LocalBackend"),
+    "openstack": ("openstack_backend", "OpenStackBackend"),
 }
+# A whole cloud of real services takes its time.
+SLOW = {"openstack"}
 
 
-@pytest.fixture(scope="session", params=sorted(BACKENDS))
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in sorted(BACKENDS)],
+)
 def started(request: pytest.FixtureRequest) -> Iterator[Backend]:
     module, name = BACKENDS[request.param]
     backend: Backend = getattr(importlib.import_module(module), name)()

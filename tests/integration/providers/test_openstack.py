@@ -16,6 +16,8 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.patienc
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.planner import Options
 from openstack_backend import OpenStackBackend
 
+pytestmark = pytest.mark.long
+
 PATIENCE = Patience(limit=60, first=0.05, longest=0.5)
 
 
