@@ -77,8 +77,10 @@ elapsed_seconds:
   sample: 2.1
 """
 
+import contextlib
 import subprocess
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -118,9 +120,18 @@ class Containerd:
             self._run("images", "pull", "--hosts-dir", self.hosts_directory, by_digest)
             self._run("images", "tag", "--force", by_digest, image["reference"])
         except (ArtifactError, subprocess.TimeoutExpired) as error:
+            self._collect_garbage()
             raise ArtifactError(
                 f"the image {image['reference']} ({image['digest']}) cannot be pulled: {error}"
             ) from error
+
+    def _collect_garbage(self) -> None:
+        """Have what a failed pull left removed now: the next one would go on with it, damaged as it may be."""
+        with contextlib.suppress(ArtifactError, subprocess.TimeoutExpired):
+            # Whoever gives back a lease may wait for the collection of what nobody needs any more.
+            lease = f"caravan-{uuid.uuid4()}"
+            self._run("leases", "create", "--id", lease)
+            self._run("leases", "delete", "--sync", lease)
 
 
 def present_images(containerd: Containerd | None, check_mode: bool) -> dict[str, str]:

@@ -35,8 +35,8 @@ options:
     default: {}
   secrets:
     description: >-
-      Secrets of a provider whose tools look for them nowhere, such as the passwords of management controllers. The guide of
-      each provider lists them. Keep them in Ansible Vault.
+      Secrets of a provider whose tools look for them nowhere, such as the passwords of management controllers. The
+      guide of each provider lists them. Keep them in Ansible Vault.
     type: dict
     default: {}
   description:

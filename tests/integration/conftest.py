@@ -22,9 +22,12 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run in several processes, those that share servers stay together.
 
-    That is all of a file, except for what runs against each provider: there it is all of one provider.
+    That is all of a file, except for what runs against each provider: there it is all of one provider. Others say it
+    themselves by `pytest.mark.xdist_group`.
     """
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         callspec = getattr(item, "callspec", None)
         provider = callspec.params.get("started") if callspec else None
         item.add_marker(pytest.mark.xdist_group(provider or item.nodeid.split("::")[0]))

@@ -64,7 +64,7 @@ class Engine:
         return [asdict(machine) for machine in outputs.machines(planner.unique(found)[0])]
 
     def cluster(self) -> Outputs:
-        """The machines that are there, and what does not hang on any other kind: no plan, and as few lists as can be."""
+        """The machines that are there, and what hangs on no other kind: no plan, and as few lists as can be."""
         asked = ("machine", "key") if self.spec.keys else ("machine",)
         handlers = {kind: self.handlers[kind] for kind in asked if kind in self.handlers}
         return self.outputs(planner.unique(base.observe(handlers, self.reading))[0])

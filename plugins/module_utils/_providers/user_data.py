@@ -16,7 +16,7 @@ def cloud_config(machine: str, access: Access) -> str:
     config: dict[str, Any] = {
         "hostname": machine,
         "ssh_pwauth": False,
-        # Images of Debian write it anew at each boot, and the names in it with which nodes find each other would be gone.
+        # Images of Debian write it anew at each boot: the names in it by which nodes find each other would be gone.
         "manage_etc_hosts": False,
     }
     keys = list(access.authorized_keys)

@@ -24,13 +24,17 @@ BACKENDS = {
     "local": ("local_backend", "LocalBackend"),
     "openstack": ("openstack_backend", "OpenStackBackend"),
 }
-# A whole cloud of real services takes its time.
-SLOW = {"openstack"}
+MARKS = {
+    # It shares podman with the tests of local machines.
+    "local": [pytest.mark.xdist_group("podman")],
+    # A whole cloud of real services takes its time.
+    "openstack": [pytest.mark.long],
+}
 
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in sorted(BACKENDS)],
+    params=[pytest.param(name, marks=MARKS.get(name, [])) for name in sorted(BACKENDS)],
 )
 def started(request: pytest.FixtureRequest) -> Iterator[Backend]:
     module, name = BACKENDS[request.param]
