@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -90,7 +91,12 @@ class TestNoSecretIsSeen:
         assert any(path.parent.name == "reports" for path in files)
         for top in (Path(tempfile.gettempdir()), Path.home() / ".ansible" / "tmp"):
             files += [path for path in top.glob("ansible*/**/*") if path.is_file()]
-        assert leaks({str(path): path.read_text(errors="replace") for path in files}, secrets) == []
+        texts = {}
+        for path in files:
+            # Other runs of Ansible on this machine come and go.
+            with contextlib.suppress(FileNotFoundError):
+                texts[str(path)] = path.read_text(errors="replace")
+        assert leaks(texts, secrets) == []
 
     def test_in_files_that_a_node_keeps_for_a_while(self, cluster: Cluster, secrets: set[Needle], node: str) -> None:
         ordered = sorted(secrets, key=lambda needle: (needle.source, needle.value))
