@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from object_store_server import ObjectStore, running
+from xdist.scheduler import LoadScopeScheduling
 
 
 @pytest.fixture
@@ -18,16 +21,24 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
         yield store
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+CONTRACT = re.compile(r"/test_contract\.py::\w+\[(\w+)")
+# They look at all that podman has on this machine.
+PODMAN = re.compile(r"/local_machines/|/test_local\.py|test_contract\.py.*\[local\b")
+
+
+class SharedServers(LoadScopeScheduling):
     """Where tests run in several processes, those that share servers stay together.
 
-    That is all of a file, except for what runs against each provider: there it is all of one provider. Others say it
-    themselves by `pytest.mark.xdist_group`.
+    That is all of a file, except for what runs against each provider: there it is all of one provider.
     """
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        callspec = getattr(item, "callspec", None)
-        provider = callspec.params.get("started") if callspec else None
-        item.add_marker(pytest.mark.xdist_group(provider or item.nodeid.split("::")[0]))
+
+    def _split_scope(self, nodeid: str) -> str:
+        if PODMAN.search(nodeid):
+            return "podman"
+        provider = CONTRACT.search(nodeid)
+        return provider[1] if provider else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedServers:
+    return SharedServers(config, log)

@@ -18,9 +18,6 @@ from pathlib import Path
 
 import pytest
 
-# One after another: they share podman.
-pytestmark = pytest.mark.xdist_group("podman")
-
 REPOSITORY = Path(__file__).resolve().parents[3]
 NAME = "test_local_machines"
 PREFIX = "10.98.90"

@@ -25,8 +25,6 @@ BACKENDS = {
     "openstack": ("openstack_backend", "OpenStackBackend"),
 }
 MARKS = {
-    # It shares podman with the tests of local machines.
-    "local": [pytest.mark.xdist_group("podman")],
     # A whole cloud of real services takes its time.
     "openstack": [pytest.mark.long],
 }

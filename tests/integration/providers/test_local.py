@@ -19,9 +19,6 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine 
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
 from local_backend import NAME, LocalBackend
 
-# One after another: they share podman.
-pytestmark = pytest.mark.xdist_group("podman")
-
 ROOT = Path(__file__).resolve().parents[3]
 CIDR = "10.98.62.0/24"
 
