@@ -174,6 +174,10 @@ class Api:
                 raise TransientError(text) from error
             raise ProviderError(text) from error
         except exceptions.ClientException as error:
+            text = str(error)
+            # Of looking for the versions of Keystone only the text is left.
+            if isinstance(error, exceptions.DiscoveryFailure) and any(f"(HTTP {code}" in text for code in ("429", "5")):
+                raise TransientError(f"{subject}: {_first_line(error)}") from error
             raise ProviderError(f"credentials: {_first_line(error)}") from error
 
 

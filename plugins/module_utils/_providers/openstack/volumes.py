@@ -90,6 +90,8 @@ class Volume(Handler):
                 self._wait(found, now)
             body = {"volumeAttachment": {"volumeId": found.id}}
             self.api.call("compute", "POST", f"/servers/{machine}/os-volume_attachments", body, about=found.key)
+            # Nova answers before it has done it.
+            raise TransientError(f"{found.key}: it is being attached")
         metadata = {self.ownership.stamp_tag: wanted.stamp}
         self.api.call("volume", "POST", f"/volumes/{found.id}/metadata", {"metadata": metadata}, about=found.key)
         return replace(found, properties=wanted.properties, stamp=wanted.stamp)
