@@ -52,7 +52,7 @@ def test_a_dead_host_does_not_stop_the_others(cluster: Cluster, run_with_a_dead_
     assert {host: (hosts[host]["failures"], hosts[host]["unreachable"]) for host in living} == dict.fromkeys(
         living, (0, 0)
     )
-    assert run.report["phases"][-1]["name"] == "Network"
+    assert run.report["phases"][-1]["name"] == "Certificates"
     assert "worker3" in run.output.split("PLAY RECAP")[-1]
 
 
