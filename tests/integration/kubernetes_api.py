@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import json
 import os
 import tempfile
@@ -17,25 +16,13 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.edges import read_catalogue
-from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.filling import Mirror
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import drill_api, drill_bundle, drill_etcd
 from ansible_collections.caravan.cluster.plugins.module_utils._identity import crypto
+from built_programs import programs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ETCD = "3.6.8"
 KUBERNETES = "1.36.3"
-
-
-@functools.cache
-def programs(name: str, version: str) -> Path:
-    """The directory of a component's programs, built now or before."""
-    files = REPOSITORY / "roles" / "artifacts" / "files"
-    cache = REPOSITORY / ".caravan" / "cache"
-    mirror = Mirror(read_catalogue(files / "catalogue"), files / "build", cache / "mirror", cache / "build")
-    with mirror.locked():
-        directory, _info = mirror.builder.programs(mirror.recipe(name, version, "amd64"))
-    return Path(directory)
 
 
 class KubernetesApi:

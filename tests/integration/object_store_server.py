@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import json
 import os
 import secrets
@@ -25,12 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import tls
-from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.edges import read_catalogue
-from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.filling import Mirror
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.versions import client
 from ansible_collections.caravan.cluster.plugins.module_utils._object_store.plan import Bucket
 from ansible_collections.caravan.cluster.plugins.module_utils._object_store.server import Server
+from built_programs import programs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERSION = "1.8.0"
@@ -45,17 +43,6 @@ class Keys:
 
 def new_keys(name: str) -> Keys:
     return Keys(name, secrets.token_hex(20))
-
-
-@functools.cache
-def program() -> Path:
-    """The server's program, built now or before."""
-    files = REPOSITORY / "roles" / "artifacts" / "files"
-    cache = REPOSITORY / ".caravan" / "cache"
-    mirror = Mirror(read_catalogue(files / "catalogue"), files / "build", cache / "mirror", cache / "build")
-    with mirror.locked():
-        directory, _info = mirror.builder.programs(mirror.recipe("versitygw", VERSION, "amd64"))
-    return directory / "versitygw"
 
 
 class ObjectStore:
@@ -76,7 +63,7 @@ class ObjectStore:
         self.ca_file = directory / "ca.crt"
         self.data = directory / "data"
         self.log = directory / "log"
-        self._program = program()
+        self._program = programs("versitygw", VERSION) / "versitygw"
         self._process: subprocess.Popen[bytes] | None = None
         self._mounted = False
         self._write_certificates()

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_scene import BUCKET, NAMES, Cluster, Host
-from drill_scene import ETCD, new_key, programs
+from built_programs import programs
+from drill_scene import ETCD, new_key
 from object_store_server import running
 
 from . import memory, tracing

@@ -18,7 +18,8 @@ import boto3
 import pytest
 import yaml
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
-from kubernetes_api import KubernetesApi, programs
+from built_programs import programs
+from kubernetes_api import KubernetesApi
 from moto.server import ThreadedMotoServer
 from rendering import ROLES, Host
 

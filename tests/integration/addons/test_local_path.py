@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_api import KubernetesApi, programs
+from built_programs import programs
+from kubernetes_api import KubernetesApi
 from rendering import ROLES, Host
 
 VERSION = "0.0.30"

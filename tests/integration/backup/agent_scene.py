@@ -25,7 +25,8 @@ from ansible_collections.caravan.cluster.plugins.module_utils._backup.etcd impor
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._identity import crypto
 from ansible_collections.caravan.cluster.plugins.module_utils._identity.leaf import LeafWanted
-from drill_scene import ETCD, programs, put
+from built_programs import programs
+from drill_scene import ETCD, put
 from object_store_server import ObjectStore
 
 PACKAGE = Path(__file__).resolve().parents[3] / "plugins" / "module_utils" / "_backup"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime
-import functools
 import json
 import os
 import shutil
@@ -17,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.edges import read_catalogue
-from ansible_collections.caravan.cluster.plugins.module_utils._artifacts.filling import Mirror
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import (
     drill_api,
     drill_bundle,
@@ -41,17 +38,6 @@ ETCD = "3.6.8"
 KUBERNETES = "1.36.3"
 UTC = datetime.timezone.utc
 KEY1, KEY2 = bytes(range(32)), bytes(range(1, 33))
-
-
-@functools.cache
-def programs(name: str, version: str) -> Path:
-    """The directory of a component's programs, built now or before."""
-    files = REPOSITORY / "roles" / "artifacts" / "files"
-    cache = REPOSITORY / ".caravan" / "cache"
-    mirror = Mirror(read_catalogue(files / "catalogue"), files / "build", cache / "mirror", cache / "build")
-    with mirror.locked():
-        directory, _info = mirror.builder.programs(mirror.recipe(name, version, "amd64"))
-    return Path(directory)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,8 @@ from ansible_collections.caravan.cluster.plugins.module_utils._backup import ide
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.errors import BackupError, StoreError
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.etcd import status_of
 from ansible_collections.caravan.cluster.plugins.modules import etcd_snapshot, etcd_snapshot_info
-from drill_scene import ETCD, Key, new_key, programs
+from built_programs import programs
+from drill_scene import ETCD, Key, new_key
 from object_store_server import ObjectStore, running
 
 PODS = 50

@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._backup import drill, drill_run
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.stores import Store
+from built_programs import programs
 from drill_scene import (
     CLUSTER,
     ETCD,
@@ -32,7 +33,6 @@ from drill_scene import (
     made,
     made_through_an_api_server,
     new_key,
-    programs,
 )
 from object_store_server import ObjectStore, running
 

@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_backend import AwsBackend
+from user_way import hosts, inventory_of, playbook
 
-ROOT = Path(__file__).resolve().parents[3]
-SETTINGS = """\
-infrastructure_native: {aws: {image_owners: [self]}}
-infrastructure_access: {authorized_keys: [ssh-ed25519 AAAA test]}
-infrastructure_dns: {zone: example.org}
-infrastructure_known_hosts: ""
-"""
+OWN = {
+    "infrastructure_native": {"aws": {"image_owners": ["self"]}},
+    "infrastructure_access": {"authorized_keys": ["ssh-ed25519 AAAA test"]},
+    "infrastructure_dns": {"zone": "example.org"},
+    "infrastructure_known_hosts": "",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +31,7 @@ def aws() -> Any:
 @pytest.fixture(scope="module")
 def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The inventory as it is in the repository, but for what the stand-in lacks."""
-    place = tmp_path_factory.mktemp("inventory") / "aws"
-    shutil.copytree(ROOT / "inventories" / "aws", place)
-    (place / "group_vars" / "all" / "z_test.yml").write_text(SETTINGS)
-    return place
-
-
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"}
-    return subprocess.run(
-        [program, *map(str, arguments)], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
-    )
-
-
-def playbook(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("ansible-playbook", "-i", inventory, "playbooks/infrastructure.yml", *arguments)
-
-
-def hosts(inventory: Path) -> dict[str, Any]:
-    done = run("ansible-inventory", "-i", inventory, "--list")
-    assert done.returncode == 0 and "[WARNING]" not in done.stderr, done.stderr
-    # Ansible marks texts that are no templates.
-    found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
-    return found
+    return inventory_of("aws", tmp_path_factory.mktemp("inventory"), OWN)
 
 
 def test_from_nothing_to_an_inventory_and_back(aws: AwsBackend, inventory: Path, tmp_path: Path) -> None:

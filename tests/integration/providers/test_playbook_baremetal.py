@@ -6,18 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from baremetal_backend import ZONE, BaremetalBackend
-
-ROOT = Path(__file__).resolve().parents[3]
+from user_way import hosts, inventory_of, playbook
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +24,6 @@ def site() -> Iterator[BaremetalBackend]:
 @pytest.fixture(scope="module")
 def inventory(site: BaremetalBackend, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The inventory as it is in the repository, but for the site and who may log in."""
-    place = tmp_path_factory.mktemp("inventory") / "baremetal"
-    shutil.copytree(ROOT / "inventories" / "baremetal", place)
     settings = site.settings(vip="{{ api_endpoint_vip }}")
     own = {
         "infrastructure_secrets": settings.pop("secrets"),
@@ -39,27 +31,7 @@ def inventory(site: BaremetalBackend, tmp_path_factory: pytest.TempPathFactory) 
         "infrastructure_access": {"authorized_keys": ["ssh-ed25519 AAAA test"]},
         "infrastructure_dns": {"zone": ZONE},
     }
-    (place / "group_vars" / "all" / "z_test.yml").write_text(yaml.safe_dump(own))
-    return place
-
-
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"}
-    return subprocess.run(
-        [program, *map(str, arguments)], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
-    )
-
-
-def playbook(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("ansible-playbook", "-i", inventory, "playbooks/infrastructure.yml", *arguments)
-
-
-def hosts(inventory: Path) -> dict[str, Any]:
-    done = run("ansible-inventory", "-i", inventory, "--list")
-    assert done.returncode == 0 and "[WARNING]" not in done.stderr, done.stderr
-    # Ansible marks texts that are no templates.
-    found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
-    return found
+    return inventory_of("baremetal", tmp_path_factory.mktemp("inventory"), own)
 
 
 def test_from_nothing_to_an_inventory_and_back(site: BaremetalBackend, inventory: Path) -> None:
