@@ -160,7 +160,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._podman import nodes
+from ..module_utils._podman import lost, nodes
 from ..module_utils._podman.client import Podman, PodmanError, run
 from ..module_utils._podman.observe import bridge_of, inventories_of, observe, unused_images
 from ..module_utils._podman.ssh import Keys, ssh_answers
@@ -263,6 +263,8 @@ def make_present(module: AnsibleModule, podman: Podman, keys: Keys) -> dict:
         keys.make_all(desired)
         worker = Nodes(podman, keys, desired, module.params["names"])
         machines = {machine.name: machine for machine in desired.machines}
+        if plan.actions:
+            lost.write_down(podman, current.ids())
         if nodes.Action("create_network") in plan.actions:
             podman.run(*nodes.network_arguments(desired))
         in_parallel(
@@ -309,6 +311,7 @@ def make_absent(module: AnsibleModule, podman: Podman, keys: Keys) -> dict:
         plan = nodes.plan_absent(current)
         actions += [f"{inventory}: {action}" for action in plan.actions]
         if not module.check_mode:
+            lost.write_down(podman, current.ids())
             remove(podman, inventory, plan)
     if images:
         actions += [f"remove image {image}" for image in images]

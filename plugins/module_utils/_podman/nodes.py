@@ -69,6 +69,7 @@ class Existing:
     machine: str
     state: str  # podman's word: created, running, exited, ...
     definition: str
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class Current:
     containers: tuple[Existing, ...] = ()
     volumes: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
+
+    def ids(self) -> list[str]:
+        return [container.id for container in self.containers]
 
 
 @dataclass(frozen=True)
@@ -317,13 +321,14 @@ def known_hosts(machines: tuple[Machine, ...], public_keys: dict[str, str]) -> s
     return "".join(f"{machine.name},{machine.address} {public_keys[machine.name]}\n" for machine in machines)
 
 
-def parse_containers(listed: list[dict]) -> tuple[Existing, ...]:
-    """From `podman ps --all --format json`."""
+def parse_containers(listed: list[dict], ended: frozenset[str]) -> tuple[Existing, ...]:
+    """From `podman ps --all --format json`. ended: ids of containers without a process, whatever podman believes."""
     return tuple(
         Existing(
             machine=entry["Labels"].get(MACHINE_LABEL, ""),
-            state=entry["State"],
+            state="exited" if entry["State"] == "running" and entry["Id"] in ended else entry["State"],
             definition=entry["Labels"].get(DEFINITION_LABEL, ""),
+            id=entry["Id"],
         )
         for entry in sorted(listed, key=lambda entry: entry["Names"][0])
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from . import nodes
+from . import lost, nodes
 from .client import Podman, PodmanError, run
 
 
@@ -65,7 +65,7 @@ def observe(podman: Podman, keys: frozenset[str], inventory: str, cidr: str = ""
         network=bool(networks),
         projects=frozenset(filter(None, (labels(entry).get(nodes.PROJECT_LABEL) for entry in [*listed, *networks]))),
         controller_attached=bool(networks) and bool(cidr) and is_attached(podman, inventory, cidr),
-        containers=nodes.parse_containers(listed),
+        containers=nodes.parse_containers(listed, lost.ended(podman) if listed else frozenset()),
         volumes=frozenset(volumes),
         keys=keys,
     )

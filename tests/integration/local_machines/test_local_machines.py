@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -186,6 +187,25 @@ def test_machines_that_stopped_are_started(
     assert on("cp1", "true").returncode == 0
 
 
+def lose(host: str) -> None:
+    """Kill a machine and the process of podman's that watches it: nobody tells podman that it has ended."""
+    name = f"caravan-{NAME}-{host}"
+    state = json.loads(run("podman", "inspect", "--type=container", name))[0]["State"]
+    for pid in (state["ConmonPid"], state["Pid"]):
+        os.kill(pid, signal.SIGKILL)
+    assert run("podman", "inspect", "--format={{.State.Status}}", name).strip() == "running"
+
+
+def test_a_machine_that_is_gone_without_podmans_knowledge_is_started(
+    provision: Provision, on: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    assert on("worker1", "echo kept > /etc/kept").returncode == 0
+    lose("worker1")
+    assert provision()["last"]["actions"] == ["start worker1", "attach controller"]
+    assert on("worker1", "cat /etc/kept").stdout == "kept\n"
+    assert provision()["stats"]["changed"] == 0
+
+
 def test_keys_that_were_lost_are_replaced(provision: Provision, on: Callable[..., subprocess.CompletedProcess]) -> None:
     shutil.rmtree(REPOSITORY / ".caravan" / NAME / "ssh")
     provision()
@@ -262,6 +282,8 @@ def test_removal_needs_consent(provision: Provision) -> None:
 
 
 def test_removal_leaves_nothing(provision: Provision) -> None:
+    # One of them has ended, and podman does not know.
+    lose("cp1")
     told = provision.remove("--check")
     assert told["stats"]["changed"] == 1
     assert leftovers()["containers"]

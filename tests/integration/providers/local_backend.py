@@ -25,7 +25,7 @@ ZONE = "caravan.test"
 CIDR, TWIN = "10.98.60.0/24", "10.98.61.0/24"
 NAME = "contract"
 LISTS = {"ps": ("ps", "--all"), "volume": ("volume", "ls"), "network": ("network", "ls")}
-READING = frozenset({"ps", "version", "volume ls", "network ls", "network inspect", "image ls"})
+READING = frozenset({"ps", "inspect", "version", "volume ls", "network ls", "network inspect", "image ls"})
 
 
 def request(environ: Environ, body: bytes) -> Request:

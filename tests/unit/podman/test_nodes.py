@@ -47,6 +47,14 @@ def test_after_the_controller_rebooted_machines_are_started() -> None:
     assert steps(nodes.plan_present(current, DESIRED)) == ["start cp1", "start mirror1", "attach controller"]
 
 
+def test_a_machine_without_a_process_is_started_whatever_podman_believes() -> None:
+    listed = [
+        {"Id": name, "Names": [name], "State": "running", "Labels": {nodes.MACHINE_LABEL: name}} for name in ("a", "b")
+    ]
+    found = nodes.parse_containers(listed, ended=frozenset({"b"}))
+    assert [(one.id, one.machine, one.state) for one in found] == [("a", "a", "running"), ("b", "b", "exited")]
+
+
 def test_a_machine_that_never_started_is_made_again() -> None:
     current = replace(SETTLED, containers=(running(CP1, "created"), running(MIRROR1)))
     assert steps(nodes.plan_present(current, DESIRED)) == ["create cp1", "attach controller"]
@@ -152,13 +160,17 @@ def test_first_hosts_file() -> None:
 def test_podman_is_read_by_labels() -> None:
     listed = [
         {
+            "Id": "1",
             "Names": ["caravan-local-cp1"],
             "State": "exited",
             "Labels": {"caravan.inventory": "local", "caravan.machine": "cp1", "caravan.definition": "abc"},
         },
-        {"Names": ["by-hand"], "State": "running", "Labels": {"caravan.inventory": "local"}},
+        {"Id": "2", "Names": ["by-hand"], "State": "running", "Labels": {"caravan.inventory": "local"}},
     ]
-    assert nodes.parse_containers(listed) == (nodes.Existing("", "running", ""), nodes.Existing("cp1", "exited", "abc"))
+    assert nodes.parse_containers(listed, frozenset()) == (
+        nodes.Existing("", "running", "", "2"),
+        nodes.Existing("cp1", "exited", "abc", "1"),
+    )
 
 
 def test_machines_of_another_project_are_not_ours() -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..._podman import lost
 from ..._podman.client import Podman, PodmanError
 from ..._podman.observe import labels
 from ..errors import ProviderError, TransientError
@@ -52,6 +53,21 @@ class Api:
     def json(self, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.run(*arguments, about=f"podman {arguments[0]}") or "[]") or []
         return found
+
+    def ended(self) -> frozenset[str]:
+        """The ids of containers without a process, whatever podman believes."""
+        try:
+            found: frozenset[str] = lost.ended(self.podman)
+        except PodmanError as error:
+            raise ProviderError(f"containers: {error}") from error
+        return found
+
+    def write_down(self, id: str) -> None:
+        """Have podman know that a container has ended, where nobody else can tell."""
+        try:
+            lost.write_down(self.podman, [id])
+        except PodmanError as error:
+            raise ProviderError(f"container {id}: {error}") from error
 
     def own(self, *arguments: str) -> list[dict[str, Any]]:
         """What a listing has of the cluster's own, each entry with its `tags`."""

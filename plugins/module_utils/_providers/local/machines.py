@@ -50,14 +50,16 @@ class Machine(Handler):
         self.keys = Keys(settings.ssh_directory, api.podman)
 
     def observe(self) -> Iterator[Found]:
-        for entry in self.api.own("ps", "--all"):
+        listed = self.api.own("ps", "--all")
+        ended = self.api.ended() if listed else frozenset()
+        for entry in listed:
             tags = entry["tags"]
             finished = entry["State"] not in ("created", "configured")
             properties: dict[str, Any] = {name: tags.get(label, "") for name, label in KEPT.items()}
             for name in ("roles", "disks"):
                 properties[name] = properties[name].split(",") if properties[name] else []
             properties.update(
-                running=entry["State"] == "running",
+                running=entry["State"] == "running" and entry["Id"] not in ended,
                 network=(entry.get("Networks") or [""])[0],
             )
             stamp = self.api.ownership.stamp(tags) if finished else ""
@@ -94,6 +96,7 @@ class Machine(Handler):
         if not finished:
             self.keys.add(machine)
             self.api.run("cp", "-", f"{id}:/", stdin=nodes.archive(self._files(machine, wanted)), about=wanted.key)
+        self.api.write_down(id)
         self.api.run("start", id, about=wanted.key)
         self._attach(str(wanted.properties["network"]))
         self._wait(machine)
@@ -127,6 +130,7 @@ class Machine(Handler):
 
     def delete(self, found: Found) -> None:
         """Killed, not stopped: what it holds goes with it, but for its disks."""
+        self.api.write_down(found.id)
         self.api.run("rm", "--force", "--time=0", "--volumes", found.id, about=found.key, gone=True)
         self.keys.remove(found.name)
 
