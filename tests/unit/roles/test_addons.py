@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +107,22 @@ def test_volumes_of_a_driver_can_grow_and_are_kept() -> None:
     )
     [disk] = storage("kubernetes.io/no-provisioner", storage_reclaim_policy="Delete").value("__storage_class_objects")
     assert (disk["allowVolumeExpansion"], disk["reclaimPolicy"]) == (False, "Retain")
+
+
+@pytest.mark.parametrize("held", [[], ["0.0.29"], ["0.0.30"]])
+def test_a_mirror_has_to_hold_what_is_built_for_it(held: list[str], tmp_path: Path) -> None:
+    index = tmp_path / "index.json"
+    name = "docker.io/rancher/local-path-provisioner"
+    index.write_text(json.dumps({"images": [{"reference": f"{name}:v{version}"} for version in held]}))
+    settings = {"artifacts_source": "mirror", "artifacts_mirror_index": str(index)}
+    problems = storage("rancher.io/local-path", **settings).value("__storage_problems")
+    if held == ["0.0.30"]:
+        assert problems == []
+    else:
+        [problem] = problems
+        assert f"{index} has no {name}:v0.0.30; wanted it there" in problem
+    assert storage("rancher.io/local-path").value("__storage_problems") == []
+    assert storage("ebs.csi.aws.com", **settings).value("__storage_problems") == []
 
 
 def test_kubelets_of_a_cluster_without_a_provider_are_as_before() -> None:
