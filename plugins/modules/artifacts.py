@@ -54,13 +54,6 @@ options:
     description: Set by the action. Not for use in playbooks.
     type: bool
     default: false
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 extends_documentation_fragment:
   - caravan.cluster.attributes
 """

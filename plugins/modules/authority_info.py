@@ -32,12 +32,8 @@ extends_documentation_fragment:
   - caravan.cluster.attributes
   - caravan.cluster.kubeadm
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

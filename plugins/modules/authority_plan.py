@@ -49,8 +49,6 @@ options:
 extends_documentation_fragment:
   - caravan.cluster.attributes
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
   idempotent:

@@ -91,13 +91,9 @@ options:
     type: float
     default: 0.5
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details: There is nothing it changes.
-  idempotent:
-    support: full
 extends_documentation_fragment:
   - caravan.cluster.attributes
 requirements:

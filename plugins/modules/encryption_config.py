@@ -42,13 +42,9 @@ options:
 extends_documentation_fragment:
   - caravan.cluster.attributes
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details: It would show keys.
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -46,13 +46,9 @@ options:
 extends_documentation_fragment:
   - caravan.cluster.attributes
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details: It changes nothing.
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -70,13 +70,6 @@ options:
 extends_documentation_fragment:
   - caravan.cluster.attributes
   - caravan.cluster.etcd
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

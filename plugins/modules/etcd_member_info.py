@@ -18,12 +18,8 @@ extends_documentation_fragment:
   - caravan.cluster.attributes
   - caravan.cluster.etcd
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

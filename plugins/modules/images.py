@@ -44,13 +44,6 @@ options:
     description: How many images are pulled at the same time.
     type: int
     default: 3
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 extends_documentation_fragment:
   - caravan.cluster.attributes
 """

@@ -39,13 +39,6 @@ options:
     default: false
 extends_documentation_fragment:
   - caravan.cluster.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -67,13 +67,9 @@ extends_documentation_fragment:
   - caravan.cluster.attributes
   - caravan.cluster.kubeadm
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details: It changes nothing.
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -64,12 +64,8 @@ extends_documentation_fragment:
   - caravan.cluster.kubeadm.static_pods
   - caravan.cluster.kubeadm.node
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -44,13 +44,9 @@ options:
 extends_documentation_fragment:
   - caravan.cluster.attributes
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details: The file is a secret.
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

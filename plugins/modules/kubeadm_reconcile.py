@@ -38,12 +38,8 @@ extends_documentation_fragment:
   - caravan.cluster.kubeadm
   - caravan.cluster.kubeadm.static_pods
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""

@@ -30,13 +30,6 @@ options:
     description: What the server is, for the name of the certificate authority.
     type: str
     default: mirror
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 extends_documentation_fragment:
   - caravan.cluster.attributes
 """

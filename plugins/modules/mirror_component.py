@@ -29,13 +29,6 @@ options:
     description: The architecture.
     type: str
     default: amd64
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 extends_documentation_fragment:
   - caravan.cluster.attributes
   - caravan.cluster.mirror

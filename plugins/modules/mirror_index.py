@@ -20,13 +20,6 @@ options:
     description: Directory of the mirror's content.
     type: path
     required: true
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 extends_documentation_fragment:
   - caravan.cluster.attributes
 """

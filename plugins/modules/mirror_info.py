@@ -41,12 +41,8 @@ options:
     type: bool
     default: false
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 extends_documentation_fragment:
   - caravan.cluster.attributes
   - caravan.cluster.mirror

@@ -22,12 +22,8 @@ options:
 extends_documentation_fragment:
   - caravan.cluster.attributes
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 """
 
 EXAMPLES = r"""
