@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._identity import crypto
+from ..module_utils._identity.arguments import LEAVES
 from ..module_utils._identity.catalogue import DIRECTORIES, ETCD, derived_of, leaves_of, shared_of
 from ..module_utils._identity.leaf import reason_of_age, reason_to_issue, wanted_of
 from ..module_utils._identity.pem import certificates
@@ -26,14 +27,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
         _, arguments = self.validate_argument_spec(
-            argument_spec={
-                "name": {"type": "str", "required": True},
-                "address": {"type": "str", "required": True},
-                "extra_names": {"type": "list", "elements": "str", "default": []},
-                "key_algorithm": {"type": "str", "choices": list(crypto.ALGORITHMS), "default": "ecdsa-p256"},
-                "leaf_validity_days": {"type": "float", "default": 365},
-                "renew_leaves": {"type": "bool", "default": False},
-            }
+            argument_spec={**LEAVES, "renew_leaves": {"type": "bool", "default": False}}
         )
         held = variables.get("__identity_held") or {}
         values = (variables.get("__identity_settled") or {}).get("identity")

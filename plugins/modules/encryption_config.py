@@ -27,20 +27,13 @@ options:
     description: The digest of what may be replaced. Anything else that is found there is left alone, and a failure.
     type: str
     required: true
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
   timeout:
     description: How long to wait, in seconds, for the API server.
     type: int
     default: 180
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
 attributes:
   diff_mode:
     support: none
@@ -70,6 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._encryption.errors import EncryptionError
 from ..module_utils._encryption.loaded import client, digest, metrics_of, wait_loaded
+from ..module_utils._kubeadm import arguments
 from ..module_utils._kubeadm.errors import KubeadmError
 from ..module_utils._kubeadm.steps import write_file
 
@@ -81,8 +75,7 @@ def argument_spec() -> dict:
         "path": {"type": "path", "default": "/etc/kubernetes/encryption.yml"},
         "content": {"type": "str", "required": True, "no_log": True},
         "replaces": {"type": "str", "required": True},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
+        **arguments.API,
         "timeout": {"type": "int", "default": 180},
     }
 

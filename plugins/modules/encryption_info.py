@@ -20,16 +20,9 @@ options:
     description: The configuration.
     type: path
     default: /etc/kubernetes/encryption.yml
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
 attributes:
   diff_mode:
     support: none
@@ -72,13 +65,13 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._encryption.loaded import digest, problem
+from ..module_utils._kubeadm import arguments
 
 
 def argument_spec() -> dict:
     return {
         "path": {"type": "path", "default": "/etc/kubernetes/encryption.yml"},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
+        **arguments.API,
     }
 
 

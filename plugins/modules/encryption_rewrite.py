@@ -21,14 +21,6 @@ options:
     type: list
     elements: str
     required: true
-  node_address:
-    description: This node's address; its API server listens on it.
-    type: str
-    required: true
-  port:
-    description: The port of the API servers.
-    type: int
-    default: 6443
   parallel:
     description: How many objects are written at a time.
     type: int
@@ -46,6 +38,7 @@ options:
     type: dict
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.kubeadm
 attributes:
   diff_mode:
     support: none
@@ -74,14 +67,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._encryption.errors import EncryptionError
 from ..module_utils._encryption.loaded import client
 from ..module_utils._encryption.rewrite import Cursor, Rewriter
+from ..module_utils._kubeadm import arguments
 from ..module_utils._kubeadm.errors import KubeadmError
 
 
 def argument_spec() -> dict:
     return {
         "resources": {"type": "list", "elements": "str", "required": True},
-        "node_address": {"type": "str", "required": True},
-        "port": {"type": "int", "default": 6443},
+        **arguments.API,
         "parallel": {"type": "int", "default": 4},
         "page": {"type": "int", "default": 250},
         "slice_seconds": {"type": "int", "default": 10},

@@ -19,34 +19,6 @@ description:
 author:
   - Caravan contributors (@caravan-cluster)
 options:
-  parts:
-    description: The parts the host has in the cluster.
-    type: list
-    elements: str
-    choices: [etcd, control_plane]
-    required: true
-  name:
-    description: The host's name in its certificates.
-    type: str
-    required: true
-  address:
-    description: The host's address in its certificates, at which its peers reach it.
-    type: str
-    required: true
-  extra_names:
-    description: More DNS names for etcd's server and peer certificates.
-    type: list
-    elements: str
-    default: []
-  key_algorithm:
-    description: Algorithm of the certificates' keys.
-    type: str
-    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096]
-    default: ecdsa-p256
-  leaf_validity_days:
-    description: Validity of a new certificate, in days.
-    type: float
-    default: 365
   everything:
     description: Renew also what has more of its life left.
     type: bool
@@ -65,6 +37,8 @@ options:
     default: 60
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.identity
+  - caravan.cluster.identity.leaves
 attributes:
   diff_mode:
     support: none
@@ -97,7 +71,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._certificates import guard, leaves
 from ..module_utils._certificates.errors import CertificateError
 from ..module_utils._etcd.model import EtcdError
-from ..module_utils._identity.crypto import ALGORITHMS, HAS_CRYPTOGRAPHY
+from ..module_utils._identity import arguments
+from ..module_utils._identity.crypto import HAS_CRYPTOGRAPHY
 from ..module_utils._kubeadm.errors import KubeadmError
 from ..module_utils._kubeadm.steps import locked
 
@@ -108,11 +83,7 @@ PATIENCE = 300
 def argument_spec() -> dict:
     return {
         "parts": {"type": "list", "elements": "str", "choices": ["etcd", "control_plane"], "required": True},
-        "name": {"type": "str", "required": True},
-        "address": {"type": "str", "required": True},
-        "extra_names": {"type": "list", "elements": "str", "default": []},
-        "key_algorithm": {"type": "str", "choices": list(ALGORITHMS), "default": "ecdsa-p256", "no_log": False},
-        "leaf_validity_days": {"type": "float", "default": 365},
+        **arguments.LEAVES,
         "everything": {"type": "bool", "default": False},
         "local_url": {"type": "str", "default": "https://127.0.0.1:2379"},
         "peer_port": {"type": "int", "default": 2380},

@@ -21,34 +21,13 @@ description:
 author:
   - Caravan contributors (@caravan-cluster)
 options:
-  name:
-    description: The host's name in its certificates.
-    type: str
-    required: true
-  address:
-    description: The host's address in its certificates.
-    type: str
-    required: true
-  extra_names:
-    description: More DNS names for etcd's server and peer certificates.
-    type: list
-    elements: str
-    default: []
-  key_algorithm:
-    description: Algorithm of the certificates' keys.
-    type: str
-    choices: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096]
-    default: ecdsa-p256
-  leaf_validity_days:
-    description: Validity of a new certificate, in days.
-    type: float
-    default: 365
   renew_leaves:
     description: Issue the host's certificates anew whatever is left of their life.
     type: bool
     default: false
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.identity.leaves
 """
 
 EXAMPLES = r"""

@@ -15,15 +15,9 @@ description:
   - The result contains private keys. Use C(no_log=true).
 author:
   - Caravan contributors (@caravan-cluster)
-options:
-  parts:
-    description: The parts the host has in the cluster.
-    type: list
-    elements: str
-    choices: [etcd, control_plane]
-    required: true
 extends_documentation_fragment:
   - caravan.cluster.attributes
+  - caravan.cluster.identity
 attributes:
   diff_mode:
     support: none
