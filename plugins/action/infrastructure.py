@@ -1,18 +1,16 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the engine on the controller: strategies and their SDKs are loaded by name, which a module cannot take along."""
+"""Brings a provider's resources to what a description says."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._providers import registry, saved, spec_read, text
@@ -21,38 +19,24 @@ from ..module_utils._providers.errors import ProviderError
 from ..module_utils._providers.model import Plan
 from ..module_utils._providers.planner import Options
 from ..plugin_utils import port_table
-
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "provider": {"type": "str", "choices": sorted(registry.STRATEGIES), "required": True},
-    "settings": {"type": "dict", "default": {}},
-    "secrets": {"type": "dict", "default": {}, "no_log": True},
-    "description": {"type": "dict", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "revert_drift": {"type": "bool", "default": False},
-    "delete_data": {"type": "list", "elements": "str", "default": []},
-    "consent": {"type": "str", "default": ""},
-    "save_plan": {"type": "path"},
-    "approved_plan": {"type": "path"},
-}
+from ..plugin_utils.engine_action import EngineAction
 
 
-class ActionModule(ActionBase):
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
-    _supports_diff = True
+class ActionModule(EngineAction):
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        "provider": {"type": "str", "choices": sorted(registry.STRATEGIES), "required": True},
+        "settings": {"type": "dict", "default": {}},
+        "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "description": {"type": "dict", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "revert_drift": {"type": "bool", "default": False},
+        "delete_data": {"type": "list", "elements": "str", "default": []},
+        "consent": {"type": "str", "default": ""},
+        "save_plan": {"type": "path"},
+        "approved_plan": {"type": "path"},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(ARGUMENTS)
-        started = time.monotonic()
-        try:
-            result.update(self._run(arguments, task_vars or {}))
-        except ProviderError as error:
-            result.update(failed=True, msg=str(error))
-        result["elapsed_seconds"] = round(time.monotonic() - started, 1)
-        return result
-
-    def _run(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         description = dict(arguments["description"])
         if "ports" not in description:
             description["ports"] = port_table.ports(self._loader, self._templar, variables)

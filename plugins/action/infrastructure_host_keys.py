@@ -1,49 +1,32 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks the provider for consoles on the controller, as the action `infrastructure` does, and for the same reason."""
+"""Asks the provider for the host keys that machines show on their consoles."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
-
-from ansible.plugins.action import ActionBase
+from typing import Any, ClassVar
 
 from ..module_utils._providers import host_keys, registry, spec_read
 from ..module_utils._providers.engine import Engine
 from ..module_utils._providers.errors import ProviderError
 from ..module_utils._providers.patience import Patience
-
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "provider": {"type": "str", "choices": sorted(registry.STRATEGIES), "required": True},
-    "settings": {"type": "dict", "default": {}},
-    "description": {"type": "dict", "required": True},
-    "path": {"type": "path", "required": True},
-    "timeout": {"type": "float", "default": 600},
-}
+from ..plugin_utils.engine_action import EngineAction
 
 
-class ActionModule(ActionBase):
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
-    _supports_diff = True
+class ActionModule(EngineAction):
+    ARGUMENTS: ClassVar[dict[str, dict[str, Any]]] = {
+        "provider": {"type": "str", "choices": sorted(registry.STRATEGIES), "required": True},
+        "settings": {"type": "dict", "default": {}},
+        "description": {"type": "dict", "required": True},
+        "path": {"type": "path", "required": True},
+        "timeout": {"type": "float", "default": 600},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(ARGUMENTS)
-        started = time.monotonic()
-        try:
-            result.update(self._run(arguments))
-        except ProviderError as error:
-            result.update(failed=True, msg=str(error))
-        result["elapsed_seconds"] = round(time.monotonic() - started, 1)
-        return result
-
-    def _run(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         spec = spec_read.read(arguments["description"])
         strategy = registry.strategy(arguments["provider"])(spec, arguments["settings"])
         engine = Engine(strategy, patience=Patience(limit=arguments["timeout"]))
