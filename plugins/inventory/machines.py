@@ -17,7 +17,8 @@ description:
     C(cluster_node_provider_addresses), C(infrastructure_machine) (one entry of the machines that
     M(caravan.cluster.infrastructure) returns) and the labels and taints of its pool. Where the provider's cloud
     controller wants nodes to be called as the machines are there, C(cluster_node_name) is that name.
-  - The group C(all) has C(cluster_cloud_controller) and C(cluster_storage_classes).
+  - The group C(all) has C(cluster_cloud_controller) and C(cluster_storage_classes), and C(api_endpoint_vip) where the
+    provider has chosen the address that the control-plane nodes pass on among themselves.
   - Where no machine has been made yet there are groups without hosts.
 author:
   - Caravan contributors (@caravan-cluster)
@@ -109,9 +110,8 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
         except (ProviderError, KeyError) as error:
             raise AnsibleParserError(f"{path}: {error}") from error
         pools = {pool.name: {"labels": dict(pool.labels), "taints": list(pool.taints)} for pool in spec.pools}
-        cluster = {name: told[name] for name in ("cloud_controller", "storage_classes")}
         # As JSON has it, so that what comes from a cache is the same.
-        return dict(json.loads(json.dumps({"machines": told["machines"], "pools": pools, "cluster": cluster})))
+        return dict(json.loads(json.dumps({"machines": told["machines"], "pools": pools, "all": of_all(told)})))
 
     def _variables(self, directory: Path) -> dict[str, Any]:
         place = directory / self.get_option("variables")
@@ -131,9 +131,9 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
         for role in UNDER_CLUSTER:
             self.inventory.add_child("cluster", role)
         # Of all, for the controller's plays too: a mirror has to hold what the classes need. Files' variables win.
-        for name, value in found.get("cluster", {}).items():
+        for name, value in found.get("all", {}).items():
             if value:
-                self.inventory.set_variable("all", f"cluster_{name}", value)
+                self.inventory.set_variable("all", name, value)
         for machine in found["machines"]:
             self._add(machine, found["pools"].get(machine["pool"], {}))
 
@@ -157,6 +157,15 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
         for variable, value in variables.items():
             if value:
                 self.inventory.set_variable(name, variable, value)
+
+
+def of_all(told: dict[str, Any]) -> dict[str, Any]:
+    """The variables of the group `all`, from a cluster's outputs."""
+    return {
+        "cluster_cloud_controller": told["cloud_controller"],
+        "cluster_storage_classes": told["storage_classes"],
+        "api_endpoint_vip": told["endpoint"].get("vip", ""),
+    }
 
 
 def address(machine: dict[str, Any], types: tuple[str, ...]) -> str:

@@ -19,14 +19,14 @@ description:
     whatever its address is.
   - Waits for machines that have not told their keys yet, but not in check mode.
   - Runs on the controller, where the provider's Python package has to be installed. The provider has to give consoles,
-    as AWS and Azure do.
+    as AWS, Azure and OpenStack do.
 author:
   - Caravan contributors (@caravan-cluster)
 options:
   provider:
     description: The provider.
     type: str
-    choices: [aws, azure]
+    choices: [aws, azure, openstack]
     required: true
   settings:
     description: As in M(caravan.cluster.infrastructure).

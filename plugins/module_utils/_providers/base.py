@@ -59,6 +59,8 @@ class Strategy:
     PACKAGES: ClassVar[tuple[str, ...]] = ()
     CAPABILITIES: ClassVar[frozenset[str]] = frozenset()
     FALLBACKS: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    # What an inventory has to know beside machines and keys.
+    INVENTORY_KINDS: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: Spec, settings: Mapping[str, Any]) -> None:
         self.spec = spec

@@ -65,7 +65,7 @@ class Engine:
 
     def cluster(self) -> Outputs:
         """The machines that are there, and what hangs on no other kind: no plan, and as few lists as can be."""
-        asked = ("machine", "key") if self.spec.keys else ("machine",)
+        asked = ("machine", *(("key",) if self.spec.keys else ()), *self.strategy.INVENTORY_KINDS)
         handlers = {kind: self.handlers[kind] for kind in asked if kind in self.handlers}
         return self.outputs(planner.unique(base.observe(handlers, self.reading))[0])
 

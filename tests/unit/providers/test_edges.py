@@ -49,6 +49,14 @@ def test_taints_are_as_the_roles_want_them(text: str, expected: dict[str, str]) 
     assert machines.taint(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "vip"), [({"mode": "balancer", "address": "192.0.2.1"}, ""), ({"vip": "10.0.0.9"}, "10.0.0.9")]
+)
+def test_all_hosts_know_the_address_that_the_provider_has_chosen(endpoint: dict[str, Any], vip: str) -> None:
+    told = {"endpoint": endpoint, "cloud_controller": {}, "storage_classes": []}
+    assert machines.of_all(told)["api_endpoint_vip"] == vip
+
+
 def test_the_address_to_connect_to() -> None:
     assert machines.address(MACHINE, machines.CONNECT["auto"]) == "192.0.2.4"
     assert machines.address(MACHINE, machines.CONNECT["internal"]) == "10.0.0.4"
