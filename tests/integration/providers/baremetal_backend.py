@@ -60,8 +60,8 @@ class BaremetalBackend:
     def __init__(self) -> None:
         self.traffic = Traffic(DIALECT)
         self.directory = Path(tempfile.mkdtemp(prefix="baremetal-"))
-        self.controllers = Controllers(self.directory, list(SERVERS), self.traffic)
-        self.names = NameServer(self.directory, ZONE, self.traffic)
+        self.controllers = Controllers(self.directory, list(SERVERS), self.traffic.around)
+        self.names = NameServer(self.directory, ZONE, self.traffic.around)
         self.reset()
 
     def reset(self) -> None:

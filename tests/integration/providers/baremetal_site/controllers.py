@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import 
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems import fakedriver
-from traffic import Traffic
+from traffic import Application
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 USER = "caravan"
@@ -43,9 +44,9 @@ class Driver(fakedriver.FakeDriver):
 
 
 class Controllers:
-    """One address for all systems, as in a blade chassis. ids: by the server's name."""
+    """One address for all systems, as in a blade chassis. ids: by the server's name. `around` wraps the application."""
 
-    def __init__(self, directory: Path, servers: list[str], traffic: Traffic) -> None:
+    def __init__(self, directory: Path, servers: list[str], around: Callable[[Application], Application]) -> None:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         self.directory = directory
         self.password = secrets.token_urlsafe(16)
@@ -71,7 +72,7 @@ class Controllers:
         self.driver = self.app.systems
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self._certificates())
-        application = traffic.around(self.app)
+        application = around(self.app)
         self.server = make_server(
             "127.0.0.1", free_port(), application, True, request_handler=Quiet, ssl_context=context
         )

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ import dns.update
 import dns.xfr
 import dns.zone
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
-from traffic import Traffic
+from traffic import Application
 
 KEY = "caravan"
 # What a user is told to write, for the zone and the key of the tests.
@@ -64,15 +65,15 @@ RCODES = {"400": dns.rcode.REFUSED, "409": dns.rcode.SERVFAIL, "503": dns.rcode.
 
 
 class NameServer:
-    """port: of the middleware's side."""
+    """port: of the middleware's side. `around` is the middleware."""
 
-    def __init__(self, directory: Path, zone: str, traffic: Traffic) -> None:
+    def __init__(self, directory: Path, zone: str, around: Callable[[Application], Application]) -> None:
         self.zone, self.directory = zone, directory / "named"
         self.secret = base64.b64encode(secrets.token_bytes(32)).decode()
         self.key = dns.tsig.Key(KEY, self.secret, "hmac-sha256")
         self.behind = free_port()
         self._start()
-        self.front = Front(traffic, self.behind, self.key)
+        self.front = Front(around, self.behind, self.key)
         self.port = self.front.server_address[1]
         self.content = self.records()
 
@@ -149,9 +150,9 @@ class Front(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, traffic: Traffic, behind: int, key: dns.tsig.Key) -> None:
+    def __init__(self, around: Callable[[Application], Application], behind: int, key: dns.tsig.Key) -> None:
         self.behind, self.key = behind, key
-        self.application = traffic.around(self._forward)
+        self.application = around(self._forward)
         super().__init__(("127.0.0.1", free_port()), Connection)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
