@@ -12,11 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .errors import BackupError
-from .registry import PROTOBUF
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# Field number of the object in runtime.Unknown.
-_RAW = 2
 
 
 class Message:
@@ -53,13 +50,6 @@ class Message:
     def _last_bytes(self, number: int) -> bytes:
         value = self._fields.get(number, [b""])[-1]
         return value if isinstance(value, bytes) else b""
-
-
-def stored(value: bytes) -> Message:
-    """Return the object in a value of etcd. BackupError when it is not Protobuf."""
-    if not value.startswith(PROTOBUF):
-        raise BackupError("an object is not Protobuf, which API servers write for all resources of their own")
-    return Message(value[len(PROTOBUF) :]).message(_RAW)
 
 
 def _walk(data: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from .errors import BackupError
+from .messages import Message
 
 ROOT = "/registry"
 # All keys that are not an API server's, together: there can be any number of them.
@@ -29,7 +30,6 @@ PROTOBUF = b"k8s\x00"
 _UNKNOWN_RAW = 2
 _CONFIG_MAP_DATA = 2
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def resource_of(key: str) -> str:
@@ -51,6 +51,13 @@ def is_object(value: bytes) -> bool:
     return value.startswith((PROTOBUF, b"{"))
 
 
+def stored(value: bytes) -> Message:
+    """Return the object in a value of etcd. BackupError when it is not Protobuf."""
+    if not value.startswith(PROTOBUF):
+        raise BackupError("an object is not Protobuf, which API servers write for all resources of their own")
+    return Message(value[len(PROTOBUF) :]).message(_UNKNOWN_RAW)
+
+
 def config_map_data(value: bytes) -> dict[str, str]:
     """Return the texts in a ConfigMap. BackupError when it is none."""
     if value.startswith(b"{"):
@@ -62,15 +69,8 @@ def config_map_data(value: bytes) -> dict[str, str]:
         return {str(key): str(text) for key, text in data.items()}
     if not value.startswith(PROTOBUF):
         raise BackupError("an object is neither Protobuf nor JSON: it may be encrypted")
-    data = {}
-    for number, raw in _fields(value[len(PROTOBUF) :]):
-        if number != _UNKNOWN_RAW:
-            continue
-        for inner, entry in _fields(raw):
-            if inner == _CONFIG_MAP_DATA:
-                pair = dict(_fields(entry))
-                data[pair.get(_ENTRY_KEY, b"").decode()] = pair.get(_ENTRY_VALUE, b"").decode()
-    return data
+    entries = stored(value).messages(_CONFIG_MAP_DATA)
+    return {entry.text(_ENTRY_KEY): entry.text(_ENTRY_VALUE) for entry in entries}
 
 
 def cluster_settings(configuration: str) -> dict[str, str]:
@@ -91,36 +91,3 @@ def cluster_settings(configuration: str) -> dict[str, str]:
     except (yaml.YAMLError, AttributeError) as error:
         raise BackupError(f"kubeadm's ClusterConfiguration cannot be read: {error}") from error
     return {what: str(said) for what, said in found.items() if said}
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """The fields of a Protobuf message that have a length: texts, bytes, messages. Numbers are passed over."""
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        kind = tag & 7
-        if kind == _VARINT:
-            _, position = _varint(message, position)
-        elif kind in (_FIXED64, _FIXED32):
-            position += 8 if kind == _FIXED64 else 4
-        elif kind == _BYTES:
-            length, position = _varint(message, position)
-            yield tag >> 3, message[position : position + length]
-            position += length
-        else:
-            raise BackupError(f"an object is not the Protobuf it looks like: wire type {kind}")
-        if position > len(message):
-            raise BackupError("an object is not the Protobuf it looks like: it ends too early")
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    """(number, position after it)"""
-    number = shift = 0
-    while position < len(message) and shift < 64:
-        byte = message[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-        shift += 7
-    raise BackupError("an object is not the Protobuf it looks like: it ends too early")

@@ -13,7 +13,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .messages import Message, stored
+from .messages import Message
+from .registry import stored
 
 # Kinds of workloads: what its last word is in a key, and where in its status the ready pods are counted.
 KINDS = {"deployments": ("Deployment", 7), "statefulsets": ("StatefulSet", 3), "daemonsets": ("DaemonSet", 4)}
