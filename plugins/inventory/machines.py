@@ -66,6 +66,7 @@ COLLECTION = Path(__file__).resolve().parent.parent.parent
 # Defaults first, and the role's own names last: what the module gets from a playbook, the plugin gets here.
 FILES = (
     "cluster/defaults/main.yml",
+    "cluster/vars/main.yml",
     "infrastructure/defaults/main.yml",
     "infrastructure/vars/main.yml",
 )
@@ -116,7 +117,8 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):
     def _variables(self, directory: Path) -> dict[str, Any]:
         place = directory / self.get_option("variables")
         own = sorted([*place.glob("*.yml"), *place.glob("*.yaml")]) if place.is_dir() else [place]
-        found: dict[str, Any] = {"inventory_dir": str(directory)}
+        # What Ansible itself tells of the inventory, in plays.
+        found: dict[str, Any] = {"inventory_dir": str(directory), "ansible_inventory_sources": [str(directory)]}
         for file in [*(COLLECTION / "roles" / name for name in FILES), *own]:
             try:
                 found.update(self.loader.load_from_file(str(file), trusted_as_template=True) or {})
