@@ -10,7 +10,7 @@ so that strategies find every value where the type says it is.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,10 @@ class Pool:
 
     def machines(self) -> list[str]:
         return [f"{self.name}-{number}" for number in range(1, self.count + 1)]
+
+    def failure_domain(self, domains: Sequence[str], number: int) -> str:
+        """Whose turn it is with a machine, counted from 0; nothing where there are no domains."""
+        return domains[0 if self.spread == "none" else number % len(domains)] if domains else ""
 
 
 @dataclass(frozen=True)

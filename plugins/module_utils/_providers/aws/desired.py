@@ -57,10 +57,6 @@ class Desired:
     def subnet(self, zone: str) -> Any:
         return Ref(f"subnet/{zone}") if self.managed else (self.native.subnet_ids or {}).get(zone, "")
 
-    def zone(self, pool: Pool, number: int) -> str:
-        """The zone of a pool's machine, counted from 0."""
-        return self.zones[0 if pool.spread == "none" else number % len(self.zones)]
-
     def network(self) -> Iterator[Resource]:
         spec, change = self.spec, "infrastructure_network.cidr"
         parts = list(ipaddress.ip_network(spec.network.cidr).subnets(prefixlen_diff=PARTS))
@@ -132,8 +128,9 @@ class Desired:
     def machines(self) -> Iterator[Resource]:
         for pool in self.spec.pools:
             for number, name in enumerate(pool.machines()):
-                yield self.machine(name, pool, self.zone(pool, number))
-                yield from self.volumes(name, pool, self.zone(pool, number))
+                zone = pool.failure_domain(self.zones, number)
+                yield self.machine(name, pool, zone)
+                yield from self.volumes(name, pool, zone)
 
     def machine(self, name: str, pool: Pool, zone: str) -> Resource:
         spec, native = self.spec, NativePool.read(pool, [])

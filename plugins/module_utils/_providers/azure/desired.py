@@ -132,16 +132,10 @@ class Desired:
     def machines(self) -> Iterator[Resource]:
         for pool in self.spec.pools:
             for number, name in enumerate(pool.machines()):
-                zone = self.zone(pool, number)
+                zone = pool.failure_domain(self.zones, number)
                 yield from self.interface(name, pool)
                 yield self.machine(name, pool, zone)
                 yield from self.volumes(name, pool, zone)
-
-    def zone(self, pool: Pool, number: int) -> str:
-        """The zone of a pool's machine, counted from 0."""
-        if not self.zones:
-            return ""
-        return self.zones[0 if pool.spread == "none" else number % len(self.zones)]
 
     def interface(self, name: str, pool: Pool) -> Iterator[Resource]:
         change = f"infrastructure_pools[{pool.name}]"

@@ -55,7 +55,7 @@ def allocate(
         for number, machine in enumerate(pool.machines()):
             if machine in servers:
                 continue
-            turn = domains[0 if pool.spread == "none" else number % len(domains)] if domains else ""
+            turn = pool.failure_domain(domains, number)
             chosen = _choose(pool, free, turn)
             if chosen is None:
                 problems.append(_problem(pool, machine, free, turn))

@@ -112,16 +112,10 @@ class Desired:
                 own = {"policy": POLICIES[pool.spread]}
                 yield Resource("server_group", pool.name, own, f"infrastructure_pools[{pool.name}].spread")
             for number, name in enumerate(pool.machines()):
-                zone = self.zone(pool, number)
+                zone = pool.failure_domain(self.zones, number)
                 yield from self.port(name, pool)
                 yield self.machine(name, pool, zone)
                 yield from self.volumes(name, pool, zone)
-
-    def zone(self, pool: Pool, number: int) -> str:
-        """The zone of a pool's machine, counted from 0."""
-        if not self.zones:
-            return ""
-        return self.zones[0 if pool.spread == "none" else number % len(self.zones)]
 
     def port(self, name: str, pool: Pool) -> Iterator[Resource]:
         groups = [*pool.roles, *(["cluster"] if set(pool.roles) & CLUSTER_ROLES else [])]
