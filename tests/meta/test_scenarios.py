@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from repository import BLOCKS, tasks
 
 MOLECULE = Path(__file__).resolve().parents[2] / "molecule"
 SCENARIOS = sorted(path.parent for path in MOLECULE.glob("*/molecule.yml"))
+# Tasks that nothing is said of when they are run, as blocks.
+SILENT = ("ansible.builtin.import_tasks", "ansible.builtin.import_role")
 TEST = re.compile(r"^ *def test_", re.MULTILINE)
 
 
@@ -47,3 +52,20 @@ def test_no_test_is_left_out(scenario: Path) -> None:
 def test_idempotence_is_part_of_the_sequence(scenario: Path) -> None:
     steps = yaml.safe_load((scenario / "molecule.yml").read_text())["scenario"]["test_sequence"]
     assert steps.index("converge") < steps.index("idempotence") < steps.index("verify")
+
+
+def steps_to_end_at(path: Path) -> Iterator[str]:
+    """What `at_task()` is called with in a file, and the `STEPS` that it goes through."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "STEPS":
+            yield from ast.literal_eval(node.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "at_task":
+            yield from (one.value for one in node.args if isinstance(one, ast.Constant))
+
+
+def test_runs_are_cut_off_at_tasks_that_there_are() -> None:
+    """A task of another name never comes, and the run that was to be interrupted ends well."""
+    names = [str(task.body.get("name", "")) for task in tasks() if not set(task.body) & {*BLOCKS, *SILENT}]
+    wanted = {step for path in MOLECULE.glob("*/tests/*.py") for step in steps_to_end_at(path)}
+    assert len(wanted) > 3
+    assert [step for step in sorted(wanted) if not any(step.rstrip(": ") in name for name in names)] == []

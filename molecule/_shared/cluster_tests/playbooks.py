@@ -126,6 +126,11 @@ class Playbooks:
         return PlaybookRun(tuple(command), code, "".join(lines), time.monotonic() - started)
 
 
+def at_task(name: str) -> Callable[[str], bool]:
+    """Return what to watch for when a run is to end at a task. That there is one, tests/meta sees to."""
+    return lambda line: name in line
+
+
 def _kill_group(group: int) -> None:
     """Kill a process group that this module started (its leader's pid is its id), and its leader's descendants.
 

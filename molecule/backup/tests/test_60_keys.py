@@ -22,6 +22,7 @@ import pytest
 import yaml
 from cluster_tests.api import Answer, Api
 from cluster_tests.cluster import Cluster
+from cluster_tests.playbooks import at_task
 from cluster_tests.prober import Prober, Record
 
 pytestmark = [pytest.mark.long, pytest.mark.journal("etcd", "kubelet")]
@@ -127,15 +128,11 @@ def judge(cluster: Cluster, record: Record, names: list[str]) -> None:
         assert [name for name in written if held.get(name) != value(name)] == [], host
 
 
-def says(words: str) -> Callable[[str], bool]:
-    return lambda line: words in line
-
-
 def test_interrupted_at_every_step_and_completed(cluster: Cluster, names: list[str]) -> None:
     before, processes = set(keys_in_etcd(cluster)), api_servers(cluster)
     with Prober(write_and_read(cluster.api()), prefix="interrupted", rate=5) as watch:
         for step in STEPS:
-            run = cluster.playbooks.run("rotate_keys", watch=says(step), grace=0.5)
+            run = cluster.playbooks.run("rotate_keys", watch=at_task(step), grace=0.5)
             assert run.code != 0, f"the run ended before it was cut off in '{step}':\n{run.tail()}"
         run = cluster.playbooks.run("rotate_keys").succeeded()
     print(f"after {len(STEPS)} interruptions, the last run took {run.seconds:.0f} s")

@@ -19,6 +19,7 @@ import pytest
 from cluster_tests import prober
 from cluster_tests.api import Api, Identity
 from cluster_tests.cluster import Cluster
+from cluster_tests.playbooks import at_task
 from cluster_tests.prober import Prober, config_map_writer
 from cluster_tests.waiting import wait_until
 
@@ -33,7 +34,7 @@ BUNDLES = {
     "etcd": "/etc/kubernetes/pki/etcd-ca.crt",
 }
 # What a run says when it begins a step: one before the new key is anywhere, one after.
-STEPS = ("Have the components trust what lies on the disk", "Let kubelets ask")
+STEPS = ("Have the components trust what lies on the disk", "Ask for certificates, one node after another")
 
 
 def trusted(cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -81,10 +82,6 @@ def pods(api: Api) -> dict[str, dict[str, Any]]:
     return {item["metadata"]["name"]: item for item in items if "kube-root-ca.crt" in json.dumps(item["spec"])}
 
 
-def says(words: str) -> Callable[[str], bool]:
-    return lambda line: words in line
-
-
 @pytest.fixture(scope="module")
 def rotated(cluster: Cluster) -> Iterator[tuple[dict[str, dict[str, str]], Identity, prober.Record]]:
     """A rotation of everything, cut off twice: what was trusted before, the former kubeconfig, and the writes."""
@@ -92,7 +89,7 @@ def rotated(cluster: Cluster) -> Iterator[tuple[dict[str, dict[str, str]], Ident
     prober.prepare(cluster.api())
     with Prober(writer(cluster), prefix="rotation", rate=4) as watch:
         for step in STEPS:
-            run = cluster.playbooks.run("rotate_authorities", watch=says(step), grace=2)
+            run = cluster.playbooks.run("rotate_authorities", watch=at_task(step), grace=2)
             assert run.code != 0, f"the run ended before it was cut off in '{step}':\n{run.tail()}"
         run = cluster.playbooks.run("rotate_authorities", timeout=1200).succeeded()
         assert "An earlier rotation was not finished" in run.output

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from cluster_tests import workload
 from cluster_tests.cluster import Cluster
-from cluster_tests.playbooks import PlaybookRun
+from cluster_tests.playbooks import PlaybookRun, at_task
 from cluster_tests.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.journal("etcd", "kubelet")]
@@ -105,7 +105,7 @@ def test_check_mode_says_it_and_changes_nothing(before: Before) -> None:
 def test_cut_off_in_the_middle_and_run_again(before: Before) -> None:
     """At its worst point, when the members' data is moved aside. What runs on a host then goes on by itself."""
     cluster = before.cluster
-    run = before.restore(watch=lambda line: "Restore etcd on one host" in line)
+    run = before.restore(watch=at_task("Restore etcd on one host"))
     assert run.code < 0, f"the run ended before it was cut off:\n{run.tail()}"
     run = before.restore().succeeded()
     cluster.wait_healthy("after the rollback", heard_of=cluster.inventory.hosts("control_plane", "worker"), timeout=120)

@@ -18,7 +18,7 @@ from cluster_tests import prober
 from cluster_tests.api import Identity
 from cluster_tests.cluster import Cluster
 from cluster_tests.inventory import load
-from cluster_tests.playbooks import PlaybookRun, Playbooks
+from cluster_tests.playbooks import PlaybookRun, Playbooks, at_task
 from cluster_tests.prober import Prober, Record
 from cluster_tests.remote import Nodes
 from cluster_tests.waiting import wait_until
@@ -88,7 +88,7 @@ def test_check_mode_verifies_the_backup_and_touches_no_machine(before: Before, r
 
 def test_cut_off_in_the_middle(before: Before, restored: Cluster) -> None:
     """The same command is run again by the test that follows. A rollback is cut off earlier, in a test of its own."""
-    run = restore(restored, watch=lambda line: "Start the cluster" in line)
+    run = restore(restored, watch=at_task("Start the cluster"))
     assert run.code < 0, f"the run ended before it was cut off:\n{run.tail()}"
 
 
