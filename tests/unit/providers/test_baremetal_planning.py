@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._providers import capabilities, registry, spec_read
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.baremetal.allocation import allocate, fits
-from ansible_collections.caravan.cluster.plugins.module_utils._providers.baremetal.claims import Claims
-from ansible_collections.caravan.cluster.plugins.module_utils._providers.baremetal.nameserver import Zones
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.baremetal.settings import (
     NameServer,
     Server,
@@ -21,6 +19,8 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.baremet
 )
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import Problem
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.ownership import Ownership
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.rfc2136.claims import Claims
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.rfc2136.nameserver import Zones
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.spec import Bucket, Spec
 
 NOBODY: frozenset[str] = frozenset()

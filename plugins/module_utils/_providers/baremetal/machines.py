@@ -12,8 +12,8 @@ from ..base import Handler
 from ..errors import ProviderError
 from ..model import Change, Found, Kind, Properties, Resource
 from ..ownership import Ownership
-from .claims import Claim, Claims
-from .nameserver import RefusedUpdate
+from ..rfc2136.claims import Claim, Claims
+from ..rfc2136.nameserver import RefusedUpdate
 from .redfish import Redfish
 from .settings import Boot, Server, Settings
 

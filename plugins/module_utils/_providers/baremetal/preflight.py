@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import Problem, ProviderError
 from ..model import Plan
+from ..rfc2136.nameserver import Zones
+from ..rfc2136.records import taken
 from ..spec import Spec
 from .allocation import Allocation
-from .nameserver import Zones
 from .redfish import Redfish, UnauthorizedError, UnreachableError
 from .settings import Server, Settings
 
@@ -30,7 +30,7 @@ def problems(
     with ThreadPoolExecutor(max_workers=ASKED) as pool:
         found = [one for one in pool.map(lambda server: _server(server, redfish), asked) if one]
     lacking = [one for one in allocation.problems if one.subject.replace("machine ", "machine/") in new]
-    return [*lacking, *found, *(_name(spec, zones) if "record/api" in new else ())]
+    return [*lacking, *found, *(taken(spec, zones) if "record/api" in new else ())]
 
 
 def _server(server: Server, redfish: Redfish) -> Problem | None:
@@ -56,11 +56,3 @@ def _server(server: Server, redfish: Redfish) -> Problem | None:
 def _said(error: Exception, subject: str) -> str:
     """What an error says, without what it says it about."""
     return str(error).removeprefix(subject).strip()
-
-
-def _name(spec: Spec, zones: Zones) -> Iterator[Problem]:
-    host = spec.endpoint.host
-    there = zones.read(spec.dns.zone).get(host)
-    if there:
-        seen = f"{host} has records ({', '.join(sorted(there))}) that are not the cluster's own"
-        yield Problem("dns", seen, "a name that is free", "cluster_endpoint, or remove the records")

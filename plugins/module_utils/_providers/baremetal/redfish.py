@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from ..errors import ProviderError, TransientError
 from ..patience import Patience
-from .nameserver import MISSING
 from .settings import Boot, Server, Settings
 
+MISSING = "the provider baremetal needs the Python package sushy on the controller: {}"
 Answer = TypeVar("Answer")
 TRANSIENT = frozenset({409, 429, 502, 503, 504})
 CONNECT, READ = 10, 60  # seconds

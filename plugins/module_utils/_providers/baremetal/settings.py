@@ -8,18 +8,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import Problem
 from ..reader import Reader, nearest
+from ..rfc2136.settings import NameServer, name_server, without_secret
 
 VARIABLE = "infrastructure_settings"
 HTTPS = re.compile(r"https://[^/\s]+/?")
 URL = re.compile(r"https?://\S+")
-KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
-BASE64 = re.compile(r"[A-Za-z0-9+/]+=*")
-ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 
 
 @dataclass(frozen=True)
@@ -64,17 +62,6 @@ class Boot:
     method: str = "pxe"
     image: str = ""
     mode: str = "uefi"
-
-
-@dataclass(frozen=True)
-class NameServer:
-    """Where the names are. zone: what holds the claims on servers; empty stands for infrastructure_dns.zone."""
-
-    server: str = ""
-    port: int = 53
-    zone: str = ""
-    key: str = ""
-    algorithm: str = "hmac-sha256"
 
 
 @dataclass(frozen=True)
@@ -171,13 +158,7 @@ def _boot(reader: Reader) -> Boot:
 
 
 def _dns(reader: Reader) -> NameServer:
-    dns = NameServer(
-        server=reader.text("server", what="the primary name server's address or name"),
-        port=reader.number("port", 53, 1, 65535),
-        zone=reader.domain("zone", ""),
-        key=reader.text("key", None, KEY, "the name of a TSIG key, such as caravan"),
-        algorithm=reader.choice("algorithm", ALGORITHMS, "hmac-sha256"),
-    )
+    dns = replace(name_server(reader), zone=reader.domain("zone", ""))
     reader.end()
     return dns
 
@@ -200,6 +181,5 @@ def _secrets(value: Any, problems: list[Problem]) -> Secrets:
     secrets = Secrets(given.get("bmc_password", ""), dict(given.get("bmc_passwords", {})), given.get("tsig", ""))
     if not secrets.bmc_password and not secrets.bmc_passwords:
         problem("is not set", "the password of the management controllers", "bmc_password")
-    if not BASE64.fullmatch(secrets.tsig):
-        problem("is not set, or not base64", "the secret of the TSIG key", "tsig")
+    problems += without_secret(secrets.tsig)
     return secrets

@@ -16,12 +16,12 @@ from ..errors import Problem
 from ..model import Found, Plan, Resource
 from ..outputs import Outputs
 from ..reader import nearest
+from ..rfc2136.claims import Claims
+from ..rfc2136.nameserver import UnauthorizedError, Zones
+from ..rfc2136.records import Record, unauthorized
 from ..spec import Pool, Spec
 from .allocation import Allocation, allocate
-from .claims import Claims
 from .machines import Machine, claimed_server
-from .names import Record
-from .nameserver import UnauthorizedError, Zones
 from .outputs import outputs
 from .preflight import problems
 from .redfish import Redfish
@@ -93,9 +93,7 @@ class Baremetal(Strategy):
         try:
             records = {zone: self.zones.read(zone) for zone in zones}
         except UnauthorizedError as error:
-            wanted = "a zone of this server, and a key that may transfer and update it"
-            change = "infrastructure_settings.dns and infrastructure_secrets.tsig"
-            return [Problem("DNS", str(error), wanted, change)]
+            return [unauthorized(error)]
         known = {server.name for server in self.own.servers}
         claims = {claimed_server(claim, self.zone): claim for claim in self.claims.all(records[self.zone])}
         self._taken = frozenset(claims)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ..errors import ProviderError, TransientError
 from .settings import NameServer
 
-MISSING = "the provider baremetal needs the Python packages dnspython and sushy on the controller: {}"
+MISSING = "records by RFC 2136 need the Python package dnspython on the controller: {}"
 TIMEOUT = 10  # seconds for one message
 TTL = 60
 Records = Mapping[str, Mapping[str, list[str]]]

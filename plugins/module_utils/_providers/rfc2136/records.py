@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..base import Handler
-from ..errors import ProviderError
+from ..errors import Problem, ProviderError
 from ..model import Change, Found, Kind, Resource
 from ..ownership import Ownership
+from ..spec import Spec
 from .claims import Claim, Claims
-from .nameserver import RefusedUpdate, Zones
+from .nameserver import RefusedUpdate, UnauthorizedError, Zones
 
 TYPES = ("A", "AAAA")
 
@@ -20,7 +21,7 @@ TYPES = ("A", "AAAA")
 class Record(Handler):
     """An A or AAAA record with the claim beside it. Both are made, changed and removed by the same update."""
 
-    kind = Kind("record", needs=("machine",), mutable=frozenset({"values"}))
+    kind = Kind("record", needs=("machine",), mutable=frozenset({"values"}), unordered=frozenset({"values"}))
 
     def __init__(self, zones: Zones, zone: str, ownership: Ownership) -> None:
         self.zones, self.zone, self.ownership = zones, zone, ownership
@@ -73,3 +74,18 @@ class Record(Handler):
 
     def _text(self, wanted: Resource) -> str:
         return self.claims.text(wanted.name, wanted.stamp, {})
+
+
+def unauthorized(error: UnauthorizedError) -> Problem:
+    """A name server that does not let us."""
+    wanted = "a zone of this server, and a key that may transfer and update it"
+    return Problem("DNS", str(error), wanted, "infrastructure_settings.dns and infrastructure_secrets.tsig")
+
+
+def taken(spec: Spec, zones: Zones) -> Iterator[Problem]:
+    """A name that is somebody else's already."""
+    host = spec.endpoint.host
+    there = zones.read(spec.dns.zone).get(host)
+    if there:
+        seen = f"{host} has records ({', '.join(sorted(there))}) that are not the cluster's own"
+        yield Problem("dns", seen, "a name that is free", "cluster_endpoint, or remove the records")
