@@ -6,20 +6,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
 from local_backend import NAME, LocalBackend
+from user_way import inventory_of, playbook, run
 
-ROOT = Path(__file__).resolve().parents[3]
 CIDR = "10.98.62.0/24"
 
 
@@ -65,25 +61,17 @@ def test_a_network_that_podman_has_already(podman: LocalBackend) -> None:
     assert f"cidr is 10.98.60.0/24, and podman's network {NAME}-foreign has 10.98.60.128/25" in text
 
 
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"}
-    return subprocess.run(
-        [program, *map(str, arguments)], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
-    )
-
-
 @pytest.fixture
-def inventory(podman: LocalBackend, tmp_path: Path) -> Path:
-    """The inventory as it is in the repository, but for its size, its network and where its keys are."""
-    place = tmp_path / "local_pools"
-    shutil.copytree(ROOT / "inventories" / "local_pools", place)
+def inventory(podman: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The inventory as it is in the repository, but for its size, its network and what the mirror serves."""
+    # Where the project is, and so all that a run leaves on the controller.
+    monkeypatch.setenv("PWD", str(tmp_path))
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / "served").write_text("by the mirror")
     disk = {"root_disk": {"size_gib": 10}}
     pool = {"name": "node", "roles": ["etcd", "control_plane", "worker"], "count": 1, "cpu": 1, "memory_gib": 2, **disk}
     own = {
         "cluster_name": NAME,
-        "cluster_work_dir": str(tmp_path / "work"),
         "api_endpoint_vip": "10.98.62.100",
         "infrastructure_network": {"cidr": CIDR, "egress": "none"},
         "infrastructure_identities": [],
@@ -94,16 +82,12 @@ def inventory(podman: LocalBackend, tmp_path: Path) -> Path:
             "mirror": {"name": "mirror.caravan.test", "directory": str(tmp_path / "mirror")},
         },
     }
-    (place / "group_vars" / "all" / "z_test.yml").write_text(yaml.safe_dump(own))
-    return place
+    return inventory_of("local_pools", tmp_path, own)
 
 
 def test_from_nothing_to_a_shell_and_back(podman: LocalBackend, inventory: Path) -> None:
-    def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return run("ansible-playbook", "-i", inventory, "playbooks/infrastructure.yml", *arguments)
-
     foreign = podman.everything()
-    done = playbook()
+    done = playbook(inventory)
     assert done.returncode == 0 and "changed=1" in done.stdout, done.stdout
     assert "dns: /etc/hosts on every node" in done.stdout.replace("dns.manage", "dns")
 
@@ -112,10 +96,10 @@ def test_from_nothing_to_a_shell_and_back(podman: LocalBackend, inventory: Path)
     done = run("ansible", "-i", inventory, "all", "-m", "ansible.builtin.command", "-a", "ls /mnt /srv/mirror")
     assert "served" in done.stdout and "disks" in done.stdout, done.stdout + done.stderr
 
-    done = playbook()
+    done = playbook(inventory)
     assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout
 
     data = json.dumps({"infrastructure_delete_data": ["volume/node-1-data"]})
-    done = playbook("-e", "infrastructure_state=absent", "-e", f"infrastructure_consent={NAME}", "-e", data)
+    done = playbook(inventory, "-e", "infrastructure_state=absent", "-e", f"infrastructure_consent={NAME}", "-e", data)
     assert done.returncode == 0, done.stdout
     assert podman.everything() == foreign
