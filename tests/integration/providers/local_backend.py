@@ -25,12 +25,13 @@ ZONE = "caravan.test"
 CIDR, TWIN = "10.98.60.0/24", "10.98.61.0/24"
 NAME = "contract"
 LISTS = {"ps": ("ps", "--all"), "volume": ("volume", "ls"), "network": ("network", "ls")}
-READING = frozenset({"ps", "inspect", "version", "volume ls", "network ls", "network inspect", "image ls"})
+LISTING = frozenset({"ps", "volume ls", "network ls"})
+READING = LISTING | frozenset({"inspect", "version", "network inspect", "image ls"})
 
 
 def request(environ: Environ, body: bytes) -> Request:
     name = environ["PATH_INFO"]
-    return Request(name, name not in READING)
+    return Request(name, name not in READING, name in LISTING)
 
 
 DIALECT = Dialect(
@@ -52,6 +53,7 @@ class Watched(Podman):
         words = arguments[:2] if arguments[0] in ("volume", "network", "image") else arguments[:1]
         environ = {
             "PATH_INFO": " ".join(words),
+            "QUERY_STRING": " ".join(arguments),
             "wsgi.input": io.BytesIO(),
             "command": (arguments, stdin),
         }
