@@ -78,7 +78,7 @@ test-molecule: setup ## Against real clusters on this machine
 test-providers: setup ## All of the providers' contract, OpenStack's own services and AWS's cloud controller too
 	@scripts/test providers
 
-test-infrastructure: setup ## From a description to a cluster and back, on the machines of stand-ins of AWS and Azure
+test-infrastructure: setup ## From a description to a cluster and back, on the machines of every provider's stand-in
 	@scripts/test infrastructure
 
 test-backup: setup ## All of backups: also keys, certificates, lost quorum, rollbacks; `make test` has drills and a restore

@@ -40,6 +40,9 @@ class Machines:
     def all(self) -> list[str]:
         return self._list()
 
+    def powered(self) -> list[str]:
+        return self._list("status=running")
+
     def bridge(self) -> str:
         """Return this machine's interface in the machines' network."""
         network = f"caravan-{self.inventory}"

@@ -42,6 +42,11 @@ class PlaybookRun:
         assert paths, f"the run names no report:\n{self.tail()}"
         return dict(json.loads(Path(paths[-1]).read_text()))
 
+    @property
+    def plain(self) -> str:
+        """Return the output without colours, which Molecule asks for."""
+        return _COLOUR.sub("", self.output)
+
     def changed(self) -> dict[str, list[str]]:
         """Return the hosts that changed, each with the tasks that did it."""
         return changed_tasks(self.report)

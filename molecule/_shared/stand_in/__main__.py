@@ -22,11 +22,12 @@ MOLECULE = Path(__file__).resolve().parents[2]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="stand_in", description=__doc__)
     parser.add_argument("verb", choices=["start", "serve", "stop"])
-    parser.add_argument("provider", nargs="?", choices=["aws", "azure"])
+    parser.add_argument("provider", nargs="?", choices=["aws", "azure", "baremetal"])
     parser.add_argument("--directory", type=Path, required=True, help="where its files are: settings, log, pid")
     parser.add_argument("--inventory", help="the name of the local machines' inventory, whose network it uses")
     parser.add_argument("--project", help="the directory on the controller that containers belong to")
     parser.add_argument("--cidr", help="the network, whose first address is the controller's")
+    parser.add_argument("--authorized-keys", type=Path, help="who may log in, where the site installs machines")
     parser.add_argument("--name", action="append", default=[], help="NAME=ADDRESS, a name that the site knows")
     return parser.parse_args()
 

@@ -70,6 +70,9 @@ class Aws:
         self.ec2.terminate_instances(InstanceIds=[source])
         self.dns.create_hosted_zone(Name=ZONE, CallerReference="stand-in")
 
+    def stop(self) -> None:
+        pass
+
     def files(self) -> dict[str, str]:
         """A configuration of the SDK's own kind: nothing in the product knows of a stand-in."""
         keys = "".join(f"{name} = {value}\n" for name, value in KEYS.items())

@@ -38,6 +38,9 @@ class Azure:
         zone = {"location": "global", "properties": {"zoneType": "Public"}}
         self.arm.add(f"{group}/providers/Microsoft.Network/dnsZones/{ZONE}", zone)
 
+    def stop(self) -> None:
+        pass
+
     def files(self) -> dict[str, str]:
         settings = {
             "subscription_id": SUBSCRIPTION,

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ansible_collections.caravan.cluster.plugins.module_utils._podman import nodes
@@ -16,6 +17,8 @@ from ansible_collections.caravan.cluster.plugins.module_utils._podman.client imp
 from . import first_boot, haproxy
 from .model import Balancer, Instance, World
 
+# Told from the mirror, which is in the same network.
+STAND_IN_LABEL = "caravan.stand_in"
 VOLUMES = ("/var/lib/containerd", "/var/lib/kubelet", "/var/lib/etcd")
 
 
@@ -48,12 +51,25 @@ class Containers:
         self.instances: dict[str, bool] = {}
         self.balancers: dict[str, str] = {}  # the configuration that it runs with, by name
 
+    def told(self) -> str:
+        """For another process, which makes containers in the same place."""
+        return json.dumps({"place": asdict(self.place), "nameserver": self.nameserver})
+
+    @classmethod
+    def of(cls, podman: Podman, told: str) -> Containers:
+        found = json.loads(told)
+        return cls(podman, nodes.Desired(**{**found["place"], "machines": ()}), found["nameserver"])
+
     def name(self, id: str) -> str:
         return nodes.container_name(self.place.inventory, id)
 
     def console(self, id: str) -> str:
         """All that it has written so far; nothing where it does not exist yet."""
         return self.podman.run("logs", self.name(id)).decode(errors="replace") if id in self.instances else ""
+
+    def running(self, id: str) -> bool:
+        """As podman has it: a machine may have switched itself off."""
+        return self.podman.run("inspect", "--format={{.State.Running}}", self.name(id)).strip() == b"true"
 
     def follow(self, world: World) -> list[str]:
         """Make it so; return what was done."""
@@ -66,30 +82,40 @@ class Containers:
         return [f"{step.verb} {step.instance}" for step in todo] + self._follow_balancers(world.balancers)
 
     def remove_all(self) -> None:
+        """Also those that another process has made here."""
+        filters = [f"--filter=label={nodes.INVENTORY_LABEL}={self.place.inventory}", f"--filter=label={STAND_IN_LABEL}"]
+        for one in self.podman.json("ps", "--all", "--format=json", *filters):
+            self.instances[one["Labels"][nodes.MACHINE_LABEL]] = one["State"] == "running"
         self.follow(World())
 
     def _do(self, step: Step, instances: Mapping[str, Instance]) -> None:
-        name = self.name(step.instance)
         if step.verb == "create":
-            self._create(instances[step.instance])
+            self.create(instances[step.instance])
         elif step.verb == "remove":
-            self.podman.run("rm", "--force", "--time=0", "--volumes", name)
-            self.podman.run("volume", "rm", "--force", *self._volumes(step.instance))
-            del self.instances[step.instance]
+            self.remove(step.instance)
         else:
-            self.podman.run(step.verb, name)
-            self.instances[step.instance] = step.verb == "start"
+            self.switch(step.verb, step.instance)
+
+    def remove(self, id: str) -> None:
+        self.podman.run("rm", "--force", "--time=0", "--volumes", self.name(id))
+        self.podman.run("volume", "rm", "--force", *self._volumes(id))
+        del self.instances[id]
+
+    def switch(self, verb: str, id: str) -> None:
+        """verb: start, stop or restart."""
+        self.podman.run(verb, self.name(id))
+        self.instances[id] = verb != "stop"
 
     def _volumes(self, id: str) -> list[str]:
         return [nodes.volume_name(self.place.inventory, id, path) for path in VOLUMES]
 
-    def _create(self, instance: Instance) -> None:
+    def create(self, instance: Instance) -> None:
         machine = nodes.Machine(instance.id, instance.address, VOLUMES)
         for path in VOLUMES:
             self.podman.run(*nodes.volume_arguments(self.place, machine, path))
         create, *arguments = nodes.container_arguments(self.place, machine, Path("/lib/modules").is_dir())
         # With a terminal it has a console, and podman keeps what is written there.
-        self.podman.run(create, "--tty", *arguments)
+        self.podman.run(create, "--tty", f"--label={STAND_IN_LABEL}=machine", *arguments)
         files = first_boot.files(instance, self.nameserver)
         files["etc/hosts"] = (0o644, nodes.hosts_file(machine, {}).encode())
         self.podman.run("cp", "-", f"{self.name(instance.id)}:/", stdin=nodes.archive(files))

@@ -47,10 +47,15 @@ class World:
 
 
 class Provider(Protocol):
-    """One provider's API. files: what clients need to reach it, by name. tls: whether it is served with TLS."""
+    """One provider's API. files: what clients need to reach it, by name.
 
-    application: Application
+    application: None where it has servers of its own. tls: whether it is served with TLS.
+    """
+
     tls: bool
+
+    @property
+    def application(self) -> Application | None: ...
 
     def prepare(self) -> None:
         """What every account has: images, a zone. The server answers by now."""
@@ -58,3 +63,6 @@ class Provider(Protocol):
     def world(self) -> World: ...
 
     def files(self) -> dict[str, str]: ...
+
+    def stop(self) -> None:
+        """End what does not end with the process."""

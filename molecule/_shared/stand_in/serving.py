@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import ipaddress
 import os
 import signal
@@ -52,12 +53,14 @@ def serve(options: argparse.Namespace) -> None:
     containers = Containers(podman, place, controller)
 
     port = free_port()
-    provider = _provider(options, port, containers)
     asked, ended = threading.Event(), threading.Event()
-    context = _tls(options.directory) if provider.tls else None
-    application = _telling(provider.application, asked)
-    server = make_server("127.0.0.1", port, application, True, request_handler=Handler, ssl_context=context)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    telling = functools.partial(_telling, asked=asked)
+    provider = _provider(options, port, containers, telling)
+    if provider.application:
+        context = _tls(options.directory) if provider.tls else None
+        application = telling(provider.application)
+        server = make_server("127.0.0.1", port, application, True, request_handler=Handler, ssl_context=context)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
     provider.prepare()
     for name, text in provider.files().items():
         _write(options.directory / name, text)
@@ -74,6 +77,7 @@ def serve(options: argparse.Namespace) -> None:
         # All at once, when the run's requests have come to rest; a run that waits for consoles asks more slowly.
         ended.wait(QUIET)
         asked.clear()
+    provider.stop()
     containers.remove_all()
 
 
@@ -83,14 +87,22 @@ def _image(podman: Podman, inventory: str) -> str:
     return str(found[0]["Image"])
 
 
-def _provider(options: argparse.Namespace, port: int, containers: Containers) -> Provider:
+def _provider(
+    options: argparse.Namespace, port: int, containers: Containers, telling: Callable[[Application], Application]
+) -> Provider:
+    """Each has packages of its own."""
     if options.provider == "aws":
         from .aws import Aws
 
         return Aws(f"http://127.0.0.1:{port}", containers.console)
-    from .azure import Azure
+    if options.provider == "azure":
+        from .azure import Azure
 
-    return Azure(f"https://localhost:{port}", containers.console, options.directory, os.environ["AZURE_CLIENT_SECRET"])
+        secret = os.environ["AZURE_CLIENT_SECRET"]
+        return Azure(f"https://localhost:{port}", containers.console, options.directory, secret)
+    from .baremetal import Baremetal
+
+    return Baremetal(containers.place.cidr, options.authorized_keys.read_text().splitlines(), telling)
 
 
 def _telling(application: Application, asked: threading.Event) -> Application:

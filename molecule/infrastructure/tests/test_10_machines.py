@@ -53,6 +53,7 @@ def test_a_machine_did_what_its_user_data_say(cluster: Cluster, node: str) -> No
     assert "passwordauthentication no" in options
 
 
+@pytest.mark.usefixtures("console")
 def test_known_host_keys_are_the_machine_s_own(cluster: Cluster, node: str) -> None:
     id = machine(cluster, node)["id"]
     lines = [line.split(" ", 1) for line in known_hosts(cluster).read_text().splitlines()]
@@ -61,6 +62,7 @@ def test_known_host_keys_are_the_machine_s_own(cluster: Cluster, node: str) -> N
     assert " ".join(own) in known
 
 
+@pytest.mark.usefixtures("console")
 @pytest.mark.parametrize("forged", ["another key", "no key"])
 def test_a_machine_with_another_host_key_is_refused(
     cluster: Cluster, worker_node: str, tmp_path: Path, forged: str
@@ -80,8 +82,8 @@ def test_a_machine_with_another_host_key_is_refused(
     assert done.code == 255 and "Host key verification failed" in done.stderr
 
 
-def test_the_endpoint_s_record_leads_to_the_load_balancer(cluster: Cluster, node: str) -> None:
-    """Nodes ask the site's name server, which has what the provider has."""
+def test_the_endpoint_s_record_leads_to_no_node_s_own_address(cluster: Cluster, node: str) -> None:
+    """It is the load balancer's, or one that nodes pass on. Nodes ask the site's name server, which has all of them."""
     answers = cluster.nodes.run(node, ["dig", "+short", cluster.endpoint]).stdout.split()
     assert answers == [cluster.endpoint_address]
     assert answers[0] not in {cluster.address(host) for host in cluster.inventory.hosts("cluster")}

@@ -1,7 +1,7 @@
 # Copyright: Caravan contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cluster on these machines: it is well, and its API is behind the provider's load balancer."""
+"""A cluster on these machines: it is well, and its API is where the endpoint's name leads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_everything_is_healthy(cluster: Cluster) -> None:
     cluster.wait_healthy("after the run")
 
 
-def test_the_api_answers_through_the_load_balancer(cluster: Cluster, api: Api) -> None:
+def test_the_api_answers_at_the_endpoint_s_address(cluster: Cluster, api: Api) -> None:
     """By the endpoint's name, which is in the certificate."""
     assert api.target.address == cluster.endpoint_address != cluster.address(cluster.any_host)
     version = str(cluster.setting("cluster_kubernetes_version"))
@@ -32,7 +32,7 @@ def test_nodes_have_the_labels_of_their_pools(cluster: Cluster, api: Api) -> Non
 
 
 def test_nodes_say_which_machines_of_the_provider_they_are(cluster: Cluster, api: Api) -> None:
-    nodes = {one["metadata"]["name"]: one["spec"].get("providerID") for one in api.get("/api/v1/nodes")["items"]}
+    nodes = {one["metadata"]["name"]: one["spec"].get("providerID", "") for one in api.get("/api/v1/nodes")["items"]}
     assert nodes == {
         cluster.node_name(host): cluster.inventory.value(host, "infrastructure_machine")["provider_id"]
         for host in cluster.inventory.hosts("cluster")

@@ -10,8 +10,10 @@ import json
 import dns.message
 import dns.rcode
 import pytest
+from ansible_collections.caravan.cluster.plugins.module_utils._podman import nodes
+from ansible_collections.caravan.cluster.plugins.module_utils._podman.client import Podman
 from stand_in import first_boot, haproxy
-from stand_in.containers import Step, steps
+from stand_in.containers import Containers, Step, steps
 from stand_in.model import Balancer, Instance
 from stand_in.nameserver import Names
 
@@ -36,6 +38,12 @@ def test_the_steps_to_what_the_provider_says(
     wanted: list[Instance], there: dict[str, bool], expected: list[Step]
 ) -> None:
     assert steps(wanted, there) == expected
+
+
+def test_another_process_makes_containers_in_the_same_place() -> None:
+    place = nodes.Desired("clouds", "/project", "10.0.0.0/24", "node:1", ())
+    other = Containers.of(Podman(""), Containers(Podman(""), place, "10.0.0.1").told())
+    assert (other.place, other.nameserver) == (place, "10.0.0.1")
 
 
 def test_a_machine_finds_its_user_data_and_its_name_server() -> None:
