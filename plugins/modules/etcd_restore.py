@@ -175,7 +175,7 @@ def main() -> None:
     )
     started = time.monotonic()
     try:
-        with host.locked(module.params["timeout"]):
+        with host.locked(module.params["timeout"], module.check_mode):
             steps = run(module)
     except (BackupError, EtcdError, OSError) as error:
         module.fail_json(msg=f"restore of etcd: {error}")

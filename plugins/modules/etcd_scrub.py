@@ -97,7 +97,7 @@ def main() -> None:
         member = Etcd(
             params["local_url"], params["ca_certificate"], params["client_certificate"], params["client_key"], 30
         )
-        with host.locked(120):
+        with host.locked(120, module.check_mode):
             gateway = None if module.check_mode else gateway_of(params)
             result = etcd.scrubbed(member, gateway, params["backup"], params["stay"])
     except (BackupError, EtcdError, OSError) as error:

@@ -44,8 +44,14 @@ def look(data_dir: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def locked(timeout: float) -> Iterator[None]:
-    """Hold the host's one lock for restores: what a run that was cut off still does is waited for, not raced."""
+def locked(timeout: float, check_mode: bool = False) -> Iterator[None]:
+    """Hold the host's one lock for restores: what a run that was cut off still does is waited for, not raced.
+
+    Check mode neither waits nor leaves a lock file behind.
+    """
+    if check_mode:
+        yield
+        return
     deadline = time.monotonic() + timeout
     with LOCK.open("w") as stream:
         while True:

@@ -229,6 +229,8 @@ def test_what_is_left_is_seen_from_the_record_of_this_backup(etc: Path) -> None:
 
 def test_one_restore_at_a_time(monkeypatch: pytest.MonkeyPatch, etc: Path) -> None:
     monkeypatch.setattr(host, "LOCK", etc / "lock")
+    with host.locked(1, check_mode=True):
+        assert not host.LOCK.exists()
     with host.locked(1), pytest.raises(BackupError, match="another restore has held"), host.locked(0):
         pass
     with host.locked(0):
