@@ -22,6 +22,8 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
 
 
 CONTRACT = re.compile(r"/test_contract\.py::\w+\[(\w+)")
+# The cloud of the contract is also that of OpenStack's own tests.
+OPENSTACK = re.compile(r"/test_(playbook_)?openstack(_\w+)?\.py::")
 # They look at all that podman has on this machine.
 PODMAN = re.compile(r"/local_machines/|/test_local\.py|test_contract\.py.*\[local\b")
 
@@ -35,6 +37,8 @@ class SharedServers(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         if PODMAN.search(nodeid):
             return "podman"
+        if OPENSTACK.search(nodeid):
+            return "openstack"
         provider = CONTRACT.search(nodeid)
         return provider[1] if provider else nodeid.partition("::")[0]
 

@@ -12,13 +12,15 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import openstack
 from ansible_collections.caravan.cluster.plugins.module_utils._artifacts import tls
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
 from ansible_collections.caravan.cluster.plugins.module_utils._providers import spec_read
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.openstack.api import Api
+from ansible_collections.caravan.cluster.plugins.module_utils._providers.openstack.offer import Offer
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.openstack.strategy import OpenStack
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from backend import Drifted, portable
@@ -29,6 +31,8 @@ from traffic import Answer, Dialect, Environ, Request, Traffic
 
 EXTERNAL = "public"
 ZONES = ("zone1", "zone2")
+# What the strategy observes, each by one list.
+LISTED = re.compile(r"/(detail|networks|subnets|ports|routers|floatingips|security-groups|os-server-groups)$")
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 
 
@@ -36,7 +40,8 @@ def request(environ: Environ, body: bytes) -> Request:
     method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     # Tokens change nothing.
     asking = path == "/identity/v3/auth/tokens"
-    return Request(f"{method} {ID.sub('*', path)}", method not in ("GET", "HEAD") and not asking)
+    mutating = method not in ("GET", "HEAD") and not asking
+    return Request(f"{method} {ID.sub('*', path)}", mutating, method == "GET" and LISTED.search(path) is not None)
 
 
 def error(request: Request, status: str, name: str) -> Answer:
@@ -192,6 +197,7 @@ class OpenStackBackend:
             "OS_CACERT": str(self.ca_file),
         }
         os.environ.update(self.environment)
+        self.api: Api | None = None
         self.theirs = self.admin.network.create_network(name="theirs", project_id=self.project.id)
         self.traffic.clear()
 
@@ -219,7 +225,33 @@ class OpenStackBackend:
         }
 
     def strategy(self, description: dict[str, Any], **settings: Any) -> OpenStack:
-        return OpenStack(spec_read.read(description), self.settings(**settings))
+        strategy = OpenStack(spec_read.read(description), self.settings(**settings))
+        if not settings and self.environment.items() <= os.environ.items():
+            # A token is made, and then checked by every service, in about a second. A test has many strategies.
+            self.api = self.api or strategy.api
+            strategy.api, strategy.offer = self.api, Offer(self.api)
+        return strategy
+
+    def entry(self) -> dict[str, Any]:
+        """The user's cloud, as clouds.yaml has it."""
+        own = {name.removeprefix("OS_").lower(): value for name, value in self.environment.items()}
+        outer = {name: own.pop(name) for name in ("region_name", "cacert")}
+        return {"auth": own, **outer}
+
+    def restricted(self, rules: Sequence[Mapping[str, str]]) -> dict[str, str]:
+        """The environment of an application credential of the user's own, for the calls of `rules` and no others."""
+        where = {name: self.environment[name] for name in ("OS_AUTH_URL", "OS_REGION_NAME", "OS_CACERT")}
+        user: Any = openstack.connect(load_yaml_config=False)
+        own = {"name": secrets.token_hex(4), "secret": secrets.token_urlsafe(16)}
+        made = user.identity.create_application_credential(
+            self.user.id, access_rules=[dict(rule) for rule in rules], **own
+        )
+        return {
+            **where,
+            "OS_AUTH_TYPE": "v3applicationcredential",
+            "OS_APPLICATION_CREDENTIAL_ID": made.id,
+            "OS_APPLICATION_CREDENTIAL_SECRET": own["secret"],
+        }
 
     # -- what the cloud says, past our own code --------------------------------------------------------------
 

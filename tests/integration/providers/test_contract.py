@@ -174,7 +174,7 @@ def test_a_machine_that_somebody_deleted_is_made_again(backend: Backend) -> None
     own = engine(backend)
     plan = own.plan()
     worker = own.world["machine/worker-1"]
-    own.handlers["machine"].delete(worker)
+    own.patience(lambda attempts: own.handlers["machine"].delete(worker))
     lines = bring(backend)
     assert "create machine/worker-1" in lines
     assert not plan and bring(backend) == []

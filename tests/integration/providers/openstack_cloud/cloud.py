@@ -68,7 +68,7 @@ class Cloud:
         self._wait()
 
     def _environment(self) -> dict[str, str]:
-        own = {"PYTHONPATH": f"{self.directory}:{HERE}", "OS_BOOTSTRAP_PASSWORD": self.password}
+        own = {"PYTHONPATH": f"{self.directory}:{HERE}:{HERE.parent}", "OS_BOOTSTRAP_PASSWORD": self.password}
         return {"PATH": f"{ENVIRONMENT / 'bin'}:{os.defpath}", "HOME": str(self.directory), **own}
 
     def _run(self, program: str, *arguments: str) -> None:

@@ -127,7 +127,10 @@ def _service(name: str, urls: Mapping[str, str], password: str, compute_driver: 
                 "compute_driver": compute_driver,
                 "my_ip": "127.0.0.1",
                 "enabled_apis": "osapi_compute",
-                "report_interval": 5,
+                # Machines of all tests before are there: nothing looks after them time and again.
+                "periodic_enable": "false",
+                "report_interval": 30,
+                "service_down_time": 600,
                 # Volumes to boot from are there in no time.
                 "block_device_allocate_retries_interval": 1,
             },
@@ -152,6 +155,8 @@ def _service(name: str, urls: Mapping[str, str], password: str, compute_driver: 
                 "glance_api_servers": urls.get("glance", ""),
                 "rootwrap_config": "/dev/null",
                 "volume_usage_audit_period": "year",
+                "report_interval": 30,
+                "service_down_time": 600,
             },
             "files": {"volume_driver": "volume_driver.Volumes", "volume_backend_name": "files"},
             "key_manager": {

@@ -12,17 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from serving import Lasting
+from werkzeug.serving import make_server
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"})
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-
-class Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        pass
 
 
 class Front:
@@ -36,10 +30,12 @@ class Front:
         around: Callable[[Application], Application],
     ) -> None:
         self.backends = {path: urlsplit(url).netloc for path, url in backends.items()}
+        # Each thread is one client's connection, and has its own to each service.
+        self.connections = threading.local()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
         application = around(self._forward)
-        self.server = make_server("127.0.0.1", port, application, True, request_handler=Quiet, ssl_context=context)
+        self.server = make_server("127.0.0.1", port, application, True, request_handler=Lasting, ssl_context=context)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
 
@@ -55,16 +51,24 @@ class Front:
         if environ.get("CONTENT_TYPE"):
             headers["Content-Type"] = environ["CONTENT_TYPE"]
         body = environ["wsgi.input"].read()
-        connection = http.client.HTTPConnection(backend, timeout=120)
+        connection = self._connection(backend)
         try:
             connection.request(environ["REQUEST_METHOD"], target, body, headers)
             answer = connection.getresponse()
             content = answer.read()
-        finally:
+        except BaseException:
+            # The next request opens it again.
             connection.close()
+            raise
         kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
         start_response(f"{answer.status} {answer.reason}", [*kept, ("Content-Length", str(len(content)))])
         return [content]
+
+    def _connection(self, backend: str) -> http.client.HTTPConnection:
+        known: dict[str, http.client.HTTPConnection] = self.connections.__dict__
+        if backend not in known:
+            known[backend] = http.client.HTTPConnection(backend, timeout=120)
+        return known[backend]
 
     def stop(self) -> None:
         self.server.shutdown()

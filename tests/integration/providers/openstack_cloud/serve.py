@@ -10,6 +10,7 @@ API, conductor, scheduler and hosts) is one process.
 from __future__ import annotations
 
 import faulthandler
+import io
 import logging
 import os
 import signal
@@ -127,10 +128,18 @@ def one_by_one(application: Application) -> Application:
     return answer
 
 
+def read(environ: dict[str, Any]) -> io.BytesIO:
+    """The whole request: what an application leaves of it would be taken for the next one."""
+    stream = environ["wsgi.input"]
+    ends = environ.get("wsgi.input_terminated")
+    return io.BytesIO(stream.read() if ends else stream.read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
 def mounted(application: Application, prefix: str) -> Application:
     """Under a path of its own, and behind whatever stands in front: links in answers lead there again."""
 
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["wsgi.input"] = read(environ)
         environ["wsgi.url_scheme"] = environ.pop("HTTP_X_FORWARDED_PROTO", "http")
         path = environ["PATH_INFO"]
         if path.startswith(prefix):
@@ -146,13 +155,13 @@ def main(service: str, port: int, prefix: str) -> None:
     if service != "neutron":
         wait_for_writers()
     application = mounted(globals()[service](), prefix)
-    from werkzeug.serving import WSGIRequestHandler, make_server
+    from serving import Lasting
+    from werkzeug.serving import make_server
 
-    WSGIRequestHandler.protocol_version = "HTTP/1.1"
     # `kill -USR1` shows what its threads are doing, in <service>.out.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", port, application, threaded=True)
+    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=Lasting)
     # It ends with whoever started it: that one holds the other end of this pipe.
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     server.serve_forever()
