@@ -6,26 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import dns.name
 import pytest
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.engine import Engine
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.errors import InvalidError
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.executor import ApplyError
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.planner import Options
+from baremetal_site.name_server import KEY, NameServer
 from openstack_backend import OpenStackBackend
 
 pytestmark = pytest.mark.long
 
+ZONE = "example.org"
 PATIENCE = Patience(limit=60, first=0.05, longest=0.5)
-
-
-@pytest.fixture(scope="module")
-def one_cloud() -> Iterator[OpenStackBackend]:
-    backend = OpenStackBackend()
-    yield backend
-    backend.stop()
 
 
 @pytest.fixture
@@ -166,7 +163,7 @@ def test_networks_that_overlap(cloud: OpenStackBackend) -> None:
     ("changes", "seen"),
     [
         ({"endpoint": {"host": "api.demo.example.org", "mode": "balancer"}}, "endpoint.mode needs balancer"),
-        ({"dns": {"zone": "example.org"}}, "dns.manage needs dns"),
+        ({"dns": {"zone": "example.org"}}, "dns is not set, and OpenStack has no names of its own"),
         ({"network": {"cidr": "10.0.0.0/16", "egress": "none"}}, "a router leads both ways"),
         ({"network": {"cidr": "2001:db8::/64"}}, "an IPv4 network"),
     ],
@@ -185,6 +182,45 @@ def test_a_type_that_does_not_encrypt_gets_no_data(cloud: OpenStackBackend) -> N
     assert not [one for one in found if one.kind == "volume"]
     bring(cloud, description, present=False)
     assert cloud.everything() == before
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Iterator[NameServer]:
+    server = NameServer(tmp_path, ZONE, lambda application: application)
+    yield server
+    server.stop()
+
+
+def test_the_endpoint_s_record_is_in_a_name_server_of_one_s_own(cloud: OpenStackBackend, names: NameServer) -> None:
+    """BIND, with the key that the guide to bare metal describes."""
+    before = names.records()
+    description = {**small(cloud), "dns": {"zone": ZONE}}
+    host = description["endpoint"]["host"]
+    server = {"server": "127.0.0.1", "port": names.port, "key": KEY}
+    settings: dict[str, Any] = {"dns": server, "secrets": {"tsig": names.secret}}
+    wrong = {**settings, "secrets": {"tsig": "bm90LXRoaXMtb25l"}}
+    told = refused(cloud, description, **wrong)
+    assert "infrastructure_secrets.tsig" in told and "bm90" not in told
+
+    own = bring(cloud, description, **settings)
+    address = own.world["floating_ip/api"].details["address"]
+    assert names.records()[(host, "A")] == [address]
+    assert own.outputs().dns == {"zone": ZONE, "provider": "rfc2136", "server": "127.0.0.1"}
+    assert ("dns.manage", "openstack has no dns") in [(one.about, one.because) for one in own.decisions()]
+
+    update = names.message()
+    update.replace(dns.name.from_text(host), 60, "A", "198.51.100.66")
+    names.update(update)
+    plan = engine(cloud, description, **settings).plan()
+    assert not plan and [(one.key, one.change.field) for one in plan.drift] == [("record/api", "values")]
+
+    bring(cloud, description, present=False, **settings)
+    assert names.records() == before
+    update = names.message()
+    update.add(dns.name.from_text(host), 60, "A", "198.51.100.80")
+    names.update(update)
+    cloud.traffic.clear()
+    assert f"{host} has records (A) that are not the cluster's own" in refused(cloud, description, **settings)
 
 
 def test_zones_and_addresses(cloud: OpenStackBackend) -> None:

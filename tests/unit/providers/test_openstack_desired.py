@@ -98,6 +98,54 @@ def test_encryption_is_the_type_of_a_volume() -> None:
     assert plain["machine/cp-1"].properties["root_disk"] == "20 ssd"
 
 
+NAME_SERVER = {"server": "192.0.2.53", "key": "caravan"}
+ZONE = {"zone": "example.org", "manage": True}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values"),
+    [
+        ({}, [Ref("floating_ip/api", "address")]),
+        ({"public": False}, [Ref("port/api", "address")]),
+        ({"mode": "dns"}, [Ref("floating_ip/cp-1", "address")]),
+        ({"mode": "dns", "public": False}, [Ref("port/cp-1", "address")]),
+    ],
+)
+def test_the_endpoint_s_name_leads_to_where_clients_come(endpoint: dict[str, Any], values: list[Ref]) -> None:
+    own = {"mode": "auto", "public": True, "host": "api.demo.example.org", **endpoint}
+    found = desired(dns=ZONE, endpoint=own, network={**DESCRIPTION["network"], "egress": "direct"})
+    masters = sum(key.startswith("machine/cp-") for key in found)
+    record = found["record/api"].properties
+    assert record["name"] == own["host"] and record["values"][0] == values[0]
+    assert len(record["values"]) == (masters if own["mode"] == "dns" else 1)
+    assert "record/api" not in desired(dns={**ZONE, "manage": False}, endpoint=own)
+
+
+def test_names_need_a_name_server() -> None:
+    assert any("dns is not set" in one and "infrastructure_settings.dns" in one for one in problems(dns=ZONE))
+    settings = {**SETTINGS, "dns": NAME_SERVER}
+    assert problems(settings, dns=ZONE) == []
+    endpoint = {**DESCRIPTION["endpoint"], "mode": "dns", "public": True}
+    told = problems(settings, dns=ZONE, endpoint=endpoint, network={**DESCRIPTION["network"], "egress": "nat"})
+    assert any("machines have no addresses outside" in one for one in told)
+
+
+@pytest.mark.parametrize(
+    ("own", "seen"),
+    [
+        ({"dns": NAME_SERVER}, "infrastructure_secrets.tsig"),
+        ({"dns": NAME_SERVER, "secrets": {"tsig": "hidden!"}}, "infrastructure_secrets.tsig"),
+        ({"dns": {"key": "caravan"}, "secrets": {"tsig": "aGlkZGVu"}}, "infrastructure_settings.dns.server"),
+        ({"dns": {**NAME_SERVER, "zone": "a.org"}, "secrets": {"tsig": "aGlkZGVu"}}, "zone is no setting"),
+        ({"secrets": {"tsig": "aGlkZGVu"}}, "infrastructure_settings.dns"),
+        ({"secrets": {"pasword": "hidden!"}}, "infrastructure_secrets.pasword"),
+    ],
+)
+def test_a_name_server_and_its_secret(own: dict[str, Any], seen: str) -> None:
+    told = [str(one) for one in checks.settings({**SETTINGS, **own})]
+    assert len(told) == 1 and seen in told[0] and "hidden" not in told[0]
+
+
 def test_a_disk_without_a_type() -> None:
     told = problems(settings={"encrypted_volume_types": {"fast": "ssd-luks"}})
     assert told and all("infrastructure_settings.encrypted_volume_types has no standard" in one for one in told)

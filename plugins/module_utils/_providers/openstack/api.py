@@ -149,6 +149,8 @@ class Api:
             return None
         text = f"{subject}: {_told(response)}"
         status = response.status_code
+        if status in (401, 403) and "uota" not in text:
+            text += f" (the credentials may not {method} this of {type}: a role or an access rule is missing)"
         # A quota is full for good, whatever the status.
         if status >= 500 or (status in (408, 409, 423, 429) and "uota" not in text):
             raise TransientError(text)

@@ -24,6 +24,7 @@ def description(spec: Spec, settings: Settings) -> list[Problem]:
     problems: list[Problem] = []
     NativeNetwork.read(spec, problems)
     problems += _whole(spec)
+    problems += _names(spec, settings)
     for pool in spec.pools:
         NativePool.read(pool, problems)
         problems += _pool(pool, settings)
@@ -39,6 +40,21 @@ def _whole(spec: Spec) -> Iterator[Problem]:
     if network.mode == "managed" and network.egress == "none" and outside:
         seen = "public is true, and the network's egress is none: a router leads both ways"
         yield Problem("endpoint", seen, "public: false, or egress: nat", "infrastructure_endpoint.public")
+
+
+def _names(spec: Spec, settings: Settings) -> Iterator[Problem]:
+    """Designate is an option that few clouds have. A name server of the user's own stands in."""
+    if not spec.dns.manage:
+        return
+    if not settings.dns:
+        wanted = f"the name server that takes updates of {spec.dns.zone} (RFC 2136)"
+        change = "infrastructure_settings.dns, or infrastructure_dns.manage: false"
+        yield Problem("settings", "dns is not set, and OpenStack has no names of its own", wanted, change)
+    network, endpoint = spec.network, spec.endpoint
+    if endpoint.mode == "dns" and endpoint.public and (network.mode, network.egress) != ("managed", "direct"):
+        seen = "public is true and mode is dns, and machines have no addresses outside"
+        wanted = "public: false, mode: vip, or a network with egress: direct"
+        yield Problem("endpoint", seen, wanted, "infrastructure_endpoint.public")
 
 
 def _pool(pool: Pool, settings: Settings) -> Iterator[Problem]:

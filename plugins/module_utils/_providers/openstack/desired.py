@@ -42,6 +42,7 @@ class Desired:
             *self.firewall(),
             *self.endpoint(),
             *self.machines(),
+            *self.record(),
         ]
 
     # -- the network -------------------------------------------------------------------------------------------
@@ -103,6 +104,15 @@ class Desired:
             yield Resource("port", "api", own, change)
             if self.spec.endpoint.public:
                 yield self.floating_ip("api", f"{change}.public")
+
+    def record(self) -> Iterator[Resource]:
+        """The endpoint's name, for the address that clients come to."""
+        masters = [name for name, pool in self.spec.machines() if "control_plane" in pool.roles]
+        if self.spec.dns.manage and masters:
+            kind = "floating_ip" if self.spec.endpoint.public else "port"
+            values = [Ref(f"{kind}/{name}", "address") for name in (["api"] if self.vip else masters)]
+            own = {"name": self.spec.endpoint.host, "values": values}
+            yield Resource("record", "api", own, "infrastructure_dns")
 
     # -- machines ----------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ POOL, ROLES, IMAGE, ROOT_DISK, SIZE, FLAVOR, PORT = (
     f"caravan.cluster.{name}" for name in ("pool", "roles", "image", "root-disk", "size", "flavor", "port")
 )
 # The first machine on a host may wait for its image. One machine is asked about, and not all of them.
-BUILDING = Patience(limit=900, first=0.5, longest=3)
+BUILDING = Patience(limit=900, first=0.3, longest=2)
 # A machine on its way, and one that is none any more.
 COMING, GONE = frozenset({"BUILD"}), frozenset({"DELETED", "SOFT_DELETED"})
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..errors import ProviderError
 from ..model import Change, Found, Kind, Properties, Resource
 from .neutron import Json, NeutronHandler, PlainHandler
 
@@ -98,7 +99,12 @@ class Router(NeutronHandler):
 
     def _interface(self, verb: str, found: Found, subnet: str) -> None:
         path = f"/routers/{found.id}/{verb}_router_interface"
-        self.api.call("network", "PUT", path, {"subnet_id": subnet}, about=found.key, gone=verb == "remove")
+        try:
+            self.api.call("network", "PUT", path, {"subnet_id": subnet}, about=found.key, gone=verb == "remove")
+        except ProviderError as error:
+            # An interrupted run may have connected it when the list did not tell so yet.
+            if "already has a port on subnet" not in str(error):
+                raise
 
     def delete(self, found: Found) -> None:
         for subnet in found.properties["subnets"]:

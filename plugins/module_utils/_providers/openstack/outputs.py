@@ -37,6 +37,9 @@ def outputs(spec: Spec, settings: Settings, mode: str, world: Mapping[str, Found
         },
         mtu=network.details["mtu"] if network else 0,
     )
+    # Not the cloud's own.
+    server = settings.dns.server if settings.dns else ""
+    names = {"zone": spec.dns.zone, "provider": "rfc2136", "server": server} if spec.dns.manage else {}
     # The address that the machines share inside, which is what they have to take over; clients come to the other one.
     vip = {"vip": inside.details["address"]} if inside else {}
-    return replace(found, endpoint={**found.endpoint, "mode": mode, **vip})
+    return replace(found, endpoint={**found.endpoint, "mode": mode, **vip}, dns=names)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from ..errors import Problem
 from ..model import Plan, Resource
 from ..reader import nearest
+from ..rfc2136.nameserver import Zones
+from ..rfc2136.records import taken
 from ..spec import Spec
 from .api import Api
 from .offer import Offer
@@ -27,8 +29,9 @@ COUNTED = {
 
 
 class Preflight:
-    def __init__(self, api: Api, offer: Offer, spec: Spec, plan: Plan) -> None:
+    def __init__(self, api: Api, offer: Offer, zones: Zones, spec: Spec, plan: Plan) -> None:
         self.api = api
+        self.zones = zones
         self.offer = offer
         self.spec = spec
         made = [action for action in plan.actions if action.verb == "create" and action.wanted]
@@ -43,6 +46,8 @@ class Preflight:
             found += [*self.flavors(), *self.images()]
         if any(one.kind in ("machine", "volume") for one in self.new):
             found += [*self.volume_types()]
+        if any(one.kind == "record" for one in self.new):
+            found += [*taken(self.spec, self.zones)]
         return found or [*self.quotas()]
 
     def subnet(self) -> Iterator[Problem]:

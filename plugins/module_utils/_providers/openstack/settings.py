@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import Problem
 from ..reader import Reader
+from ..rfc2136.settings import NameServer, name_server, without_secret
 from ..spec import Disk, Pool, Spec
 
 STORAGE = ("standard", "fast")
@@ -23,6 +24,7 @@ class Settings:
 
     external_network: the network that floating addresses come from, by name or id.
     dns_servers: whom machines ask for names. volume_types, encrypted_volume_types: {standard, fast: the cloud's name}.
+    dns, tsig: the name server that has the endpoint's record, and the secret of its key; None and empty without one.
     """
 
     cloud: str = ""
@@ -31,10 +33,13 @@ class Settings:
     dns_servers: tuple[str, ...] = ()
     volume_types: Mapping[str, str] = field(default_factory=dict)
     encrypted_volume_types: Mapping[str, str] = field(default_factory=dict)
+    dns: NameServer | None = None
+    tsig: str = field(default="", repr=False)
 
     @classmethod
     def read(cls, value: Mapping[str, Any], problems: list[Problem]) -> Settings:
         reader = Reader(value, "settings", "infrastructure_settings", problems)
+        names = reader.section("dns")
         settings = cls(
             cloud=reader.text("cloud", ""),
             region=reader.text("region", ""),
@@ -42,6 +47,8 @@ class Settings:
             dns_servers=reader.words("dns_servers"),
             volume_types=_types(reader.section("volume_types")),
             encrypted_volume_types=_types(reader.section("encrypted_volume_types")),
+            dns=_dns(names) if value.get("dns") else None,
+            tsig=_tsig(reader.mapping("secrets"), bool(value.get("dns")), problems),
         )
         for server in settings.dns_servers:
             try:
@@ -60,6 +67,25 @@ def _types(reader: Reader) -> dict[str, str]:
     found = {name: reader.text(name, "") for name in STORAGE}
     reader.end()
     return {name: value for name, value in found.items() if value}
+
+
+def _dns(reader: Reader) -> NameServer:
+    dns = name_server(reader)
+    reader.end()
+    return dns
+
+
+def _tsig(secrets: Mapping[str, Any], needed: bool, problems: list[Problem]) -> str:
+    """The secret of the name server's key. No message shows what was seen."""
+    for name in sorted(set(secrets) - {"tsig"}):
+        problems.append(Problem("secrets", f"{name} is no setting", "tsig", f"infrastructure_secrets.{name}"))
+    tsig = secrets.get("tsig", "")
+    if needed:
+        problems += without_secret(tsig)
+    elif tsig:
+        seen = "tsig is set, and no name server is"
+        problems.append(Problem("secrets", seen, "the server that it is for", "infrastructure_settings.dns"))
+    return tsig if isinstance(tsig, str) else ""
 
 
 @dataclass(frozen=True)

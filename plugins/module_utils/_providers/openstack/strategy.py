@@ -15,6 +15,9 @@ from ..model import Found, Plan, Resource
 from ..outputs import Outputs
 from ..ownership import Ownership
 from ..reader import nearest
+from ..rfc2136.nameserver import UnauthorizedError, Zones
+from ..rfc2136.records import Record, unauthorized
+from ..rfc2136.settings import NameServer
 from ..spec import Spec
 from . import checks
 from .api import Api
@@ -41,8 +44,11 @@ class OpenStack(Strategy):
         capabilities.BUCKET: "an S3 server of yours (machines with the role object_store)",
         capabilities.BUCKET_LOCK: "the lock of that S3 server",
         capabilities.IDENTITY: "application credentials of yours, in the variables of the roles that need them",
+        capabilities.DNS: "records in a zone of your name server, by RFC 2136 (settings.dns)",
         capabilities.KEY: "the cloud's own keys, by settings.encrypted_volume_types",
     }
+    # The endpoint's address is one that Neutron has chosen.
+    INVENTORY_KINDS = ("port",)
 
     def __init__(self, spec: Spec, settings: Mapping[str, Any]) -> None:
         super().__init__(spec, settings)
@@ -51,6 +57,7 @@ class OpenStack(Strategy):
         self.openstack = Settings.read(settings, [])
         self.api = Api(self.openstack)
         self.offer = Offer(self.api)
+        self.names = Zones(self.openstack.dns or NameServer(), self.openstack.tsig)
         self.zones: tuple[str, ...] = ()
         self.volume_zones: dict[str, str] = {}
         self.external = ""
@@ -84,6 +91,7 @@ class OpenStack(Strategy):
                 if zone not in offered
             ),
             *self._outside(),
+            *self._names(),
         ]
 
     def _no_service(self, missing: Sequence[str]) -> Problem:
@@ -111,6 +119,20 @@ class OpenStack(Strategy):
         seen = f"external_network is {name!r}" if name else "external_network is not set"
         return [Problem("settings", seen, nearest(name, known), "infrastructure_settings.external_network")]
 
+    @property
+    def _zone(self) -> str:
+        """The zone that has the endpoint's record; empty where that is made by somebody else."""
+        return self.spec.dns.zone if self.spec.dns.manage and self.openstack.dns else ""
+
+    def _names(self) -> list[Problem]:
+        """Whether the name server lets us."""
+        try:
+            if self._zone:
+                self.names.read(self._zone)
+        except UnauthorizedError as error:
+            return [unauthorized(error)]
+        return []
+
     def failure_domains(self) -> tuple[str, ...]:
         return self.zones
 
@@ -121,6 +143,7 @@ class OpenStack(Strategy):
             ServerGroup(api, own),
             Machine(api, own, self.offer),
             Volume(api, own),
+            Record(self.names, self._zone, own),
         ]
         return {handler.kind.name: handler for handler in found}
 
@@ -128,7 +151,7 @@ class OpenStack(Strategy):
         return Desired(self.spec, self.openstack, failure_domains, self.volume_zones, self.external).resources()
 
     def preflight(self, plan: Plan) -> list[Problem]:
-        return Preflight(self.api, self.offer, self.spec, plan).problems()
+        return Preflight(self.api, self.offer, self.names, self.spec, plan).problems()
 
     def console(self, machine: str) -> str:
         return console(self.api, machine)

@@ -14,9 +14,12 @@ from ..base import Handler
 from ..errors import ProviderError, TransientError
 from ..model import Change, Found, Kind, Resource
 from ..ownership import Ownership
+from ..patience import Patience
 from .api import Api
 
 Json = Mapping[str, Any]
+# One disk is asked about until it is where it should be. A list of all may lag behind, and lead to a second one.
+MOVING = Patience(limit=300, first=0.2, longest=2)
 GONE = frozenset({"deleting"})
 
 
@@ -69,32 +72,43 @@ class Volume(Handler):
         return self._finish(made, wanted)
 
     def update(self, found: Found, wanted: Resource, changes: Sequence[Change]) -> Found:
-        size = wanted.properties["size_gib"]
-        if found.properties["size_gib"] != size:
-            body = {"os-extend": {"new_size": size}}
-            self.api.call("volume", "POST", f"/volumes/{found.id}/action", body, about=found.key)
         return self._finish(found, wanted)
 
     def _finish(self, found: Found, wanted: Resource) -> Found:
-        """Attached where it is to be; then note that it is finished."""
-        machine, now = wanted.properties["attached_to"], self._get(found)
-        where = self._found(now).properties["attached_to"]
-        if not where and not found.stamp:
-            self._check_encryption(found, wanted, now)
-        if where and where != machine:
-            if now["status"] == "in-use":
-                self._detach(found, where)
-            raise TransientError(f"{found.key}: it is being detached")
-        if machine and not where:
-            if now["status"] != "available":
-                self._wait(found, now)
-            body = {"volumeAttachment": {"volumeId": found.id}}
-            self.api.call("compute", "POST", f"/servers/{machine}/os-volume_attachments", body, about=found.key)
-            # Nova answers before it has done it.
-            raise TransientError(f"{found.key}: it is being attached")
+        """Large enough, and attached where it is to be; then note that it is finished."""
+        MOVING(lambda attempts: self._go_on(found, wanted))
         metadata = {self.ownership.stamp_tag: wanted.stamp}
         self.api.call("volume", "POST", f"/volumes/{found.id}/metadata", {"metadata": metadata}, about=found.key)
         return replace(found, properties=wanted.properties, stamp=wanted.stamp)
+
+    def _go_on(self, found: Found, wanted: Resource) -> None:
+        """Do what comes next, and raise TransientError until nothing does: services answer before they are done."""
+        machine, size, now = wanted.properties["attached_to"], wanted.properties["size_gib"], self._get(found)
+        where = self._found(now).properties["attached_to"]
+        if not where and not found.stamp:
+            self._check_encryption(found, wanted, now)
+        if now["size"] < size:
+            self._extend(found, now, size)
+        elif where and where != machine:
+            if now["status"] == "in-use":
+                self._detach(found, where)
+            raise TransientError(f"{found.key}: it is being detached")
+        elif machine and not where:
+            self._attach(found, now, machine)
+
+    def _extend(self, found: Found, now: Json, size: int) -> None:
+        if now["status"] not in ("available", "in-use"):
+            self._wait(found, now)
+        body = {"os-extend": {"new_size": size}}
+        self.api.call("volume", "POST", f"/volumes/{found.id}/action", body, about=found.key)
+        raise TransientError(f"{found.key}: it is being extended")
+
+    def _attach(self, found: Found, now: Json, machine: str) -> None:
+        if now["status"] != "available":
+            self._wait(found, now)
+        body = {"volumeAttachment": {"volumeId": found.id}}
+        self.api.call("compute", "POST", f"/servers/{machine}/os-volume_attachments", body, about=found.key)
+        raise TransientError(f"{found.key}: it is being attached")
 
     def _check_encryption(self, found: Found, wanted: Resource, now: Json) -> None:
         """Only an administrator sees what a volume type does. A disk shows it, before there is anything on it."""
