@@ -16,13 +16,15 @@ from pathlib import Path
 
 PID, LOG = "pid", "log"
 PATIENCE = 60
+# OpenStack is installed where it has not been yet.
+STARTING = 900
 MOLECULE = Path(__file__).resolve().parents[2]
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="stand_in", description=__doc__)
     parser.add_argument("verb", choices=["start", "serve", "stop"])
-    parser.add_argument("provider", nargs="?", choices=["aws", "azure", "baremetal"])
+    parser.add_argument("provider", nargs="?", choices=["aws", "azure", "openstack", "baremetal"])
     parser.add_argument("--directory", type=Path, required=True, help="where its files are: settings, log, pid")
     parser.add_argument("--inventory", help="the name of the local machines' inventory, whose network it uses")
     parser.add_argument("--project", help="the directory on the controller that containers belong to")
@@ -41,7 +43,7 @@ def start(options: argparse.Namespace) -> int:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment()
         )
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + STARTING
     while process.poll() is None and time.monotonic() < deadline:
         if (options.directory / PID).exists():
             return 0

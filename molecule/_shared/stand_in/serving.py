@@ -100,6 +100,10 @@ def _provider(
 
         secret = os.environ["AZURE_CLIENT_SECRET"]
         return Azure(f"https://localhost:{port}", containers.console, options.directory, secret)
+    if options.provider == "openstack":
+        from .openstack import OpenStack
+
+        return OpenStack(containers.told(), telling)
     from .baremetal import Baremetal
 
     return Baremetal(containers.place.cidr, options.authorized_keys.read_text().splitlines(), telling)

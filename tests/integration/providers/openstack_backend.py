@@ -24,7 +24,7 @@ from ansible_collections.caravan.cluster.plugins.module_utils._providers.opensta
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.openstack.strategy import OpenStack
 from ansible_collections.caravan.cluster.plugins.module_utils._providers.patience import Patience
 from backend import Drifted, portable
-from openstack_cloud.cloud import Cloud
+from openstack_cloud.cloud import Cloud, Hypervisor
 from openstack_cloud.configuration import REGION, SERVICES
 from openstack_cloud.front import Front
 from traffic import Answer, Dialect, Environ, Request, Traffic
@@ -78,10 +78,10 @@ class OpenStackBackend:
     # Machines and disks take seconds here, too, and every question keeps the services from their work.
     patience = Patience(limit=180, first=0.2, longest=1)
 
-    def __init__(self) -> None:
+    def __init__(self, hypervisor: Hypervisor | None = None) -> None:
         logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)
         self.traffic = Traffic(DIALECT)
-        self.cloud = Cloud()
+        self.cloud = Cloud(hypervisor or Hypervisor())
         self.front: Front | None = None
         try:
             self._install()

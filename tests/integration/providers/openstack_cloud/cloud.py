@@ -15,6 +15,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.caravan.cluster.plugins.module_utils._backup.loopback import free_port
@@ -31,21 +33,30 @@ STARTING = 300
 ENTRY_POINTS = "[neutron.ml2.mechanism_drivers]\ncaravan = network_driver:Ports\n"
 
 
-class Cloud:
-    """`urls`: the services' own addresses by their names. The administrator's name is admin, in the project admin.
+@dataclass(frozen=True)
+class Hypervisor:
+    """What runs the machines of both hosts. Nova's own fake driver runs none.
 
-    compute_driver: a class of a module in `nova.virt`; what runs the machines of both hosts. Nova's own fake one runs
-    none; one that boots node containers goes in here.
+    driver: a class of a module in `nova.virt`, or here. packages, environment: what it needs beside Nova.
     """
 
-    def __init__(self, compute_driver: str = "fake.FakeDriver") -> None:
+    driver: str = "fake.FakeDriver"
+    packages: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cloud:
+    """`urls`: the services' own addresses by their names. The administrator's name is admin, in the project admin."""
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self.hypervisor = hypervisor
         subprocess.run([ROOT / "scripts" / "openstack"], check=True)
         self.password = secrets.token_urlsafe(16)
         self.directory = Path(tempfile.mkdtemp(prefix="openstack-"))
         ports = {name: free_port() for name in configuration.SERVICES}
         self.urls = {name: f"http://127.0.0.1:{port}{configuration.SERVICES[name][1]}" for name, port in ports.items()}
         shutil.copytree(self._databases(), self.directory, dirs_exist_ok=True)
-        configuration.write(self.directory, self.urls, self.password, compute_driver)
+        configuration.write(self.directory, self.urls, self.password, hypervisor.driver)
         keystone = ("--bootstrap-service-name", "keystone", "--bootstrap-internal-url", self.urls["keystone"] + "/v3")
         config = ("--config-file", "keystone.conf")
         self._run("keystone-manage", *config, "bootstrap", "--bootstrap-region-id", configuration.REGION, *keystone)
@@ -68,8 +79,9 @@ class Cloud:
         self._wait()
 
     def _environment(self) -> dict[str, str]:
-        own = {"PYTHONPATH": f"{self.directory}:{HERE}:{HERE.parent}", "OS_BOOTSTRAP_PASSWORD": self.password}
-        return {"PATH": f"{ENVIRONMENT / 'bin'}:{os.defpath}", "HOME": str(self.directory), **own}
+        packages = ":".join([f"{self.directory}:{HERE}:{HERE.parent}", *self.hypervisor.packages])
+        own = {"PYTHONPATH": packages, "OS_BOOTSTRAP_PASSWORD": self.password, **self.hypervisor.environment}
+        return {"PATH": f"{ENVIRONMENT / 'bin'}:{os.defpath}:/usr/sbin:/sbin", "HOME": str(self.directory), **own}
 
     def _run(self, program: str, *arguments: str) -> None:
         where = ENVIRONMENT / "bin" / program

@@ -81,6 +81,7 @@ def nova() -> Application:
 
     monkey_patch.patch(backend="threading")
     import nova.conf
+    import nova.virt
     from nova import config, context, objects, service
     from nova.api.openstack import wsgi_app
     from nova.compute import rpcapi as compute
@@ -90,6 +91,8 @@ def nova() -> Application:
     from oslo_log import log
     from paste import deploy
 
+    # Drivers are looked for in this package alone.
+    nova.virt.__path__.append(str(Path(__file__).parent))
     options = nova.conf.CONF
     config.parse_args(["nova", "--config-file", "nova.conf"])
     log.setup(options, "nova")
