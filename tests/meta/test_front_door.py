@@ -84,6 +84,12 @@ def test_down_leaves_machines_of_ones_own_alone() -> None:
     assert "machines of your own" in refused.stderr
 
 
+def test_down_says_what_takes_a_providers_machines_away() -> None:
+    refused = run("scripts/down", "inventories/aws")
+    assert refused.returncode == 2
+    assert "infrastructure_state=absent" in refused.stderr
+
+
 @pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
 def test_shell_scripts_are_strict_and_executable(script: Path) -> None:
     assert run("bash", "-n", str(script)).returncode == 0
