@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aws_backend import AwsBackend
-from user_way import hosts, inventory_of, playbook
+from user_way import hosts, inventory_of, planned, playbook
 
 OWN = {
     "infrastructure_native": {"aws": {"image_owners": ["self"]}},
@@ -39,11 +39,7 @@ def test_from_nothing_to_an_inventory_and_back(aws: AwsBackend, inventory: Path,
     assert hosts(inventory)["_meta"]["hostvars"] == {}
 
     plan = tmp_path / "plan" / "plan.json"
-    aws.traffic.clear()
-    done = playbook(inventory, "--check", "-e", f"infrastructure_save_plan={plan}")
-    assert done.returncode == 0, done.stdout
-    assert "create machine/worker-2" in done.stdout and aws.traffic.mutating == []
-    assert plan.stat().st_mode & 0o777 == 0o600
+    planned(inventory, plan, aws.traffic)
 
     done = playbook(inventory, "-e", f"infrastructure_approved_plan={plan}")
     assert done.returncode == 0 and "changed=1" in done.stdout, done.stdout

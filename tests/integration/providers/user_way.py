@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from traffic import Traffic
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -34,6 +35,16 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def playbook(inventory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run("ansible-playbook", "-i", inventory, "playbooks/infrastructure.yml", *arguments)
+
+
+def planned(inventory: Path, plan: Path, traffic: Traffic) -> str:
+    """Have a plan saved that nothing is done of; return what was said."""
+    traffic.clear()
+    done = playbook(inventory, "--check", "-e", f"infrastructure_save_plan={plan}")
+    assert done.returncode == 0, done.stdout
+    assert "create machine/worker-2" in done.stdout and traffic.mutating == []
+    assert plan.stat().st_mode & 0o777 == 0o600
+    return done.stdout
 
 
 def hosts(inventory: Path) -> dict[str, Any]:
